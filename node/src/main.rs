@@ -1,0 +1,5 @@
+//! `jiggablend`: the one program that every node of the farm runs.
+
+mod runner;
+
+fn main() {}

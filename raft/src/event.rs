@@ -1,0 +1,27 @@
+//! What was applied, for those who watch. An event's id is its log index.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{FileId, JobId, NodeId, TaskId};
+
+/// Everything that one log entry changed. `index` is the SSE event id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    pub index: u64,
+    pub changes: Vec<Change>,
+}
+
+/// One thing that changed; read it from the state for its new value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Membership of the farm, or what a node announced.
+    Node(NodeId),
+    /// The job itself: its state, its counts, its facts. Sent with every change of its tasks too.
+    Job(JobId),
+    Task(TaskId),
+    /// A file is there, or its holders changed.
+    File(JobId, FileId),
+    /// The runner of this lease must stop: cancelled, removed, or taken back.
+    Revoked(TaskId, NodeId),
+}

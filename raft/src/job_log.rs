@@ -1,0 +1,191 @@
+//! The handle on the job log that the rest of the node holds.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{broadcast, watch};
+
+use crate::{Applied, Command, Effect, NodeId, Refusal, State};
+
+/// Carries requests of the job log to other nodes: Raft's own messages and forwarded proposals.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Sends `request` to the node and waits for its answer, for no longer than `timeout`.
+    /// On the other side the bytes reach [`JobLog::handle`].
+    async fn call(
+        &self,
+        node: NodeId,
+        peer_id: &str,
+        request: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, TransportError>;
+}
+
+/// The request did not reach the node, or its answer did not come back.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct TransportError(pub String);
+
+/// How patient the farm's members are with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeoutProfile {
+    /// Heartbeat 60 ms, election 180 to 350 ms.
+    Lan,
+    /// Heartbeat 500 ms, election 1.5 to 3 s.
+    Wan,
+}
+
+/// Where a node keeps its job log and who it is.
+#[derive(Debug, Clone)]
+pub struct JobLogConfig {
+    pub node: NodeId,
+    pub peer_id: String,
+    /// Raft's log and votes, and the snapshots.
+    pub dir: PathBuf,
+    /// The DuckDB file.
+    pub db: PathBuf,
+    pub timeouts: TimeoutProfile,
+    /// Entries between two snapshots.
+    pub snapshot_every: u64,
+}
+
+/// Who leads, as this node sees it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leadership {
+    pub term: u64,
+    pub leader: Option<NodeId>,
+    /// This node leads and a quorum has confirmed it.
+    pub is_self: bool,
+}
+
+/// The Raft group as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct LogStatus {
+    pub node: NodeId,
+    pub term: u64,
+    pub leader: Option<NodeId>,
+    pub last_log_index: u64,
+    pub applied_index: u64,
+    /// The index up to which DuckDB has followed.
+    pub projected_index: u64,
+    pub snapshot_index: u64,
+    pub voters: BTreeSet<NodeId>,
+    /// Members of the Raft group that do not vote.
+    pub standbys: BTreeSet<NodeId>,
+}
+
+/// Why a proposal has no effect that the caller can rely on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    /// Applied, and refused: nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No leader could be reached in time. The command may or may not take effect; propose the
+    /// same command again (its ids make that safe).
+    #[error(
+        "the farm has no leader that can be reached: {0}; try again when a majority of its voters is up"
+    )]
+    NoLeader(String),
+    /// This node's log is not running any more, for example because its disk failed (I11).
+    #[error("this node's job log has stopped: {0}")]
+    Stopped(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum JobLogError {
+    #[error("cannot open the job log in {dir}: {reason}")]
+    Open { dir: PathBuf, reason: String },
+    #[error("cannot change the Raft group: {0}")]
+    Membership(String),
+    #[error("this node's job log has stopped: {0}")]
+    Stopped(String),
+}
+
+/// A node's part of the replicated job log. Cheap to clone.
+#[derive(Clone)]
+pub struct JobLog {}
+
+impl JobLog {
+    /// Opens the log, loads the state (DuckDB or snapshot, whichever is newer) and joins the
+    /// Raft group that the log names. A node whose log is empty waits to be added by the leader.
+    pub async fn open(
+        _config: JobLogConfig,
+        _transport: Arc<dyn Transport>,
+    ) -> Result<Self, JobLogError> {
+        todo!()
+    }
+
+    /// Makes a Raft group of this node alone and proposes `farm_created` as its first entry.
+    /// Does nothing where the log has entries already.
+    pub async fn create_farm(&self, _farm_created: Command) -> Result<(), ProposeError> {
+        todo!()
+    }
+
+    /// Proposes a command and waits until it is applied on the leader and on this node; goes to
+    /// the leader wherever it is, and tries again across elections for up to 15 s.
+    pub async fn propose(&self, _command: Command) -> Result<Effect, ProposeError> {
+        todo!()
+    }
+
+    /// Reads this node's state. Keep it short: applying waits meanwhile.
+    pub fn read<T>(&self, _look: impl FnOnce(&State) -> T) -> T {
+        todo!()
+    }
+
+    /// The index of the newest entry in this node's state.
+    pub fn applied_index(&self) -> u64 {
+        todo!()
+    }
+
+    /// Waits until this node's state has everything that was acknowledged before the call.
+    pub async fn read_barrier(&self) -> Result<(), ProposeError> {
+        todo!()
+    }
+
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        todo!()
+    }
+
+    /// Events from now on, in log order. A receiver that lags uses [`JobLog::applied_since`].
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Applied>> {
+        todo!()
+    }
+
+    /// The events after `index`, or `None` where this node no longer has them all: then the
+    /// caller must read the state anew.
+    pub fn applied_since(&self, _index: u64) -> Option<Vec<Arc<Applied>>> {
+        todo!()
+    }
+
+    /// Answers a request that came through another node's [`Transport`].
+    pub async fn handle(&self, _request: &[u8]) -> Vec<u8> {
+        todo!()
+    }
+
+    pub fn status(&self) -> LogStatus {
+        todo!()
+    }
+
+    /// Leader only: makes the Raft group these voters and these standbys. New ones are added as
+    /// learners first and made voters when they have caught up.
+    pub async fn set_group(
+        &self,
+        _voters: BTreeSet<NodeId>,
+        _standbys: BTreeSet<NodeId>,
+    ) -> Result<(), JobLogError> {
+        todo!()
+    }
+
+    /// Resolves with the reason when the log stops by a fault (a failed fsync, a full disk).
+    pub async fn stopped(&self) -> String {
+        todo!()
+    }
+
+    /// Brings DuckDB up to the applied index and stops.
+    pub async fn shutdown(&self) {
+        todo!()
+    }
+}

@@ -1,0 +1,9 @@
+# Sourced by the testnet's scripts and by developers: where things are built and found.
+# Everything that is not the checkout lives in one cache folder, so that CI's clone and yours
+# share what was built once.
+JIGGABLEND_CACHE="${JIGGABLEND_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/jiggablend}"
+export JIGGABLEND_CACHE
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$JIGGABLEND_CACHE/target}"
+# The prebuilt libduckdb (see testnet/setup); a plain `cargo build --release` compiles it instead.
+export DUCKDB_LIB_DIR="${DUCKDB_LIB_DIR:-$JIGGABLEND_CACHE/duckdb-1.5.6}"
+export RUSTFLAGS="${RUSTFLAGS:--C link-arg=-Wl,-rpath,$DUCKDB_LIB_DIR}"
