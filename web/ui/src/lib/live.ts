@@ -76,7 +76,8 @@ export class Live {
   /** Keeps a job's tasks up to date from now on. */
   async openJob(id: string): Promise<void> {
     this.#open.add(id);
-    await this.readJob(id);
+    // Before the first read is done there is nothing to add to; that read takes open jobs along.
+    if (this.#after !== null) await this.readJob(id);
   }
 
   closeJob(id: string): void {
