@@ -3,6 +3,7 @@
 //! `docs/api.md` describes the routes. Handlers read the node's own state and propose commands
 //! to the job log, which takes them to the leader; bytes go to and come from the content store.
 
+mod blend;
 mod live;
 mod server;
 
