@@ -19,10 +19,10 @@ const MAX_SILENCE: Duration = Duration::from_secs(45);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 /// A node that is cut off from the leader is left for another after this time.
 const MAX_LEADERLESS: Duration = Duration::from_secs(5);
-/// A stream that broke sooner than this is not opened again at once.
-const TOO_SHORT: Duration = Duration::from_secs(1);
+/// Streams are not opened more often than this.
+const OPEN_EACH: Duration = Duration::from_millis(250);
 /// Streams that break without one event: how often in a row before that is an error.
-const MAX_EMPTY_STREAMS: u32 = 30;
+const MAX_EMPTY_STREAMS: u32 = 100;
 
 /// What happened in the farm.
 #[derive(Debug)]
@@ -118,6 +118,11 @@ impl<'a> Events<'a> {
             left: None,
             empty_streams: 0,
         }
+    }
+
+    /// Everything up to this index was given out, or asked to be read anew.
+    pub fn last_index(&self) -> u64 {
+        self.cursor.last_index
     }
 
     /// The next event. An error only where no node of the farm answers any more.
@@ -220,9 +225,7 @@ impl<'a> Events<'a> {
                 });
             }
         }
-        if stream.opened.elapsed() < TOO_SHORT && !stream.has_events {
-            tokio::time::sleep(TOO_SHORT).await;
-        }
+        tokio::time::sleep_until(stream.opened + OPEN_EACH).await;
         self.left = is_gone.then_some(stream.url);
         Ok(())
     }

@@ -79,6 +79,10 @@ async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView,
         }
         watcher.draw(&view);
     }
+    // Events show things as they are when they are sent: the job may be seen as over before the
+    // events of its last tasks have come.
+    let (_, whole, _) = snapshot(client, job, events.last_index()).await?;
+    watcher.tell(view.hear_job(whole));
     watcher.end(&view);
     Ok(view)
 }
