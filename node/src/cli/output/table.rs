@@ -1,0 +1,49 @@
+//! Tables that fit the terminal and can be cut apart by programs.
+
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+
+use super::clean;
+
+/// What a state means; shown as a colour on top of its word, where colours are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Busy,
+    Bad,
+    Plain,
+}
+
+/// A table without lines. It is as wide as the terminal at most, and unbounded without one.
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.iter().map(|title| title.to_uppercase()));
+    table
+}
+
+/// A cell with a text that others may have written.
+pub fn cell(text: impl AsRef<str>) -> Cell {
+    Cell::new(clean(text.as_ref()))
+}
+
+/// A cell in the colour of what it means.
+pub fn toned(text: impl AsRef<str>, tone: Tone) -> Cell {
+    let cell = cell(text);
+    let color = match tone {
+        Tone::Plain => return cell,
+        Tone::Good => Color::Green,
+        Tone::Busy => Color::Cyan,
+        Tone::Bad => Color::Red,
+    };
+    if wants_colors() { cell.fg(color) } else { cell }
+}
+
+/// <https://no-color.org> and <https://bixense.com/clicolors>. Whether stdout is a terminal is
+/// the table's own question.
+fn wants_colors() -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let clicolor_off = std::env::var_os("CLICOLOR").is_some_and(|value| value == "0");
+    !no_color && !clicolor_off
+}
