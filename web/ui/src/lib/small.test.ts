@@ -29,9 +29,11 @@ describe("the grid", () => {
     expect(tilesInSight(shape, tile, 10_000, shape.height_px - 900, 900).end).toBe(10_000);
   });
 
-  it("draws nothing far below the screen", () => {
-    const sight = tilesInSight(gridShape(1000, tile, 100), tile, 100, -5000, 900);
-    expect(sight.end).toBe(0);
+  it("keeps a few rows for the Tab key when it is out of sight", () => {
+    const shape = gridShape(1000, tile, 100);
+    expect(tilesInSight(shape, tile, 100, -5000, 900)).toMatchObject({ first: 0, end: 3 * shape.columns });
+    expect(tilesInSight(shape, tile, 100, 50_000, 900)).toMatchObject({ first: (shape.rows - 3) * shape.columns, end: 100 });
+    expect(tilesInSight(gridShape(1000, tile, 0), tile, 0, 0, 900)).toMatchObject({ first: 0, end: 0 });
   });
 });
 
