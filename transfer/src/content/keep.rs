@@ -11,10 +11,12 @@ use tokio::time::{Instant, timeout_at};
 use super::protocol::{Answer, Request};
 use super::{Content, Kept};
 use crate::store::Manifest;
-use crate::{Chunking, StoreError, Stored};
+use crate::{Chunking, ManifestHash, StoreError, Stored};
 
 /// Chunks on their way to one peer at a time.
 const CHUNKS_AT_A_TIME: usize = 4;
+/// Peers asked at a time whether they have a file.
+const PEERS_AT_A_TIME: usize = 16;
 /// A peer that has failed is tried again after this.
 const REST: Duration = Duration::from_millis(500);
 
@@ -33,6 +35,23 @@ impl Content {
         let stored = self.store.put(bytes, chunking).await?;
         let holders = self.copy_out(stored, copies, patience).await?;
         Ok(Kept { stored, holders })
+    }
+
+    /// The connected members that have the whole file.
+    pub async fn holders(&self, manifest: ManifestHash) -> Vec<PeerId> {
+        let connected = self.mesh.connected().borrow().clone();
+        let request = Request::Has(manifest);
+        futures::stream::iter(connected)
+            .map(|peer| {
+                let asked = self.ask(peer, &request, &[]);
+                async move { (peer, asked.await) }
+            })
+            .buffer_unordered(PEERS_AT_A_TIME)
+            .filter_map(|(peer, answer)| async move {
+                matches!(answer, Ok((Answer::Yes, _))).then_some(peer)
+            })
+            .collect()
+            .await
     }
 
     async fn copy_out(

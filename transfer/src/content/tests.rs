@@ -151,6 +151,8 @@ async fn a_kept_file_is_on_as_many_nodes_as_wanted_or_on_all() {
     assert_eq!(kept.holders[0], a.peer());
     let holding = [&a, &b, &c].map(|node| node.has(kept.stored.manifest));
     assert_eq!(holding.iter().filter(|has| **has).count(), 2);
+    let others = a.content.holders(kept.stored.manifest).await;
+    assert_eq!(others, kept.holders[1..]);
 
     let kept = a.keep(&bytes, 5).await.unwrap();
     assert_eq!(kept.holders.len(), 3, "the farm has no more");
