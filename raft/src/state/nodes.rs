@@ -1,0 +1,199 @@
+//! The farm, its nodes, and the tickets that let them in.
+
+use super::{Effect, Refusal, State, Touched};
+use crate::{
+    Farm, FarmId, LeaseEnd, NewNode, Node, NodeId, Roles, RunnerFacts, SecretHash, Ticket,
+    TimestampMs,
+};
+
+const FIRST_NODE: NodeId = NodeId(1);
+
+impl State {
+    pub(super) fn farm_created(
+        &mut self,
+        farm: Farm,
+        first_node: &NewNode,
+        at: TimestampMs,
+        touched: &mut Touched,
+    ) -> Result<Effect, Refusal> {
+        if let Some(known) = &self.farm {
+            if known.id == farm.id {
+                return Ok(Effect::Done);
+            }
+            return Err(Refusal::Conflict(format!(
+                "this job log belongs to the farm '{}' already",
+                known.name
+            )));
+        }
+        if farm.id != FarmId::of_public_key(&farm.public_key) {
+            return Err(Refusal::Invalid(
+                "the farm's id is not the hash of its public key".into(),
+            ));
+        }
+        self.farm = Some(farm);
+        self.next_node = FIRST_NODE;
+        let id = self.add_node(first_node, first_node.roles, at, touched);
+        Ok(Effect::Admitted(id))
+    }
+
+    pub(super) fn node_admitted(
+        &mut self,
+        ticket: &SecretHash,
+        new_node: &NewNode,
+        at: TimestampMs,
+        touched: &mut Touched,
+    ) -> Result<Effect, Refusal> {
+        let Some(shown) = self.tickets.get(ticket) else {
+            return Err(Refusal::TicketUnknown(
+                "this farm does not know the ticket; make a new one on one of its nodes".into(),
+            ));
+        };
+        let known = self
+            .nodes
+            .values()
+            .find(|node| node.peer_id == new_node.peer_id);
+        if let Some(removed) = known.filter(|node| node.removed) {
+            return Err(Refusal::Conflict(format!(
+                "node {} with this identity was removed from the farm; join with a fresh data directory",
+                removed.id
+            )));
+        }
+        if let (Some(spent_by), Some(asking)) = (shown.spent_by, known)
+            && spent_by == asking.id
+        {
+            return Ok(Effect::Admitted(asking.id));
+        }
+        if shown.spent_by.is_some() {
+            return Err(Refusal::TicketSpent(
+                "the ticket was used already; make a new one on one of the farm's nodes".into(),
+            ));
+        }
+        if at >= shown.expires_at {
+            return Err(Refusal::TicketExpired(
+                "the ticket has expired; make a new one on one of the farm's nodes".into(),
+            ));
+        }
+        // A member that asks again under another ticket is the member that it was: nothing is spent.
+        if let Some(member) = known {
+            return Ok(Effect::Admitted(member.id));
+        }
+        let (roles, reusable) = (shown.roles, shown.reusable);
+        let id = self.add_node(new_node, roles, at, touched);
+        if !reusable && let Some(spent) = self.tickets.get_mut(ticket) {
+            spent.spent_by = Some(id);
+            touched.ticket(*ticket);
+        }
+        Ok(Effect::Admitted(id))
+    }
+
+    /// Adds a node under the next id. What its ticket allows counts, not what it asks for.
+    fn add_node(
+        &mut self,
+        new_node: &NewNode,
+        roles: Roles,
+        at: TimestampMs,
+        touched: &mut Touched,
+    ) -> NodeId {
+        let id = self.next_node;
+        self.next_node = NodeId(id.0 + 1);
+        let node = Node {
+            id,
+            name: self.free_name(&new_node.name),
+            peer_id: new_node.peer_id.clone(),
+            addresses: new_node.addresses.clone(),
+            web_address: None,
+            roles,
+            version: String::new(),
+            runner: RunnerFacts::default(),
+            operator_token: None,
+            joined_at: at,
+            removed: false,
+        };
+        self.nodes.insert(id, node);
+        touched.node(id);
+        id
+    }
+
+    /// `name`, or `name-2`, `name-3` and so on where nodes have had it already.
+    fn free_name(&self, name: &str) -> String {
+        let is_free = |wanted: &str| self.nodes.values().all(|node| node.name != wanted);
+        if is_free(name) {
+            return name.to_owned();
+        }
+        // One more candidate than there are nodes: one of them must be free.
+        (2..=self.nodes.len() + 2)
+            .map(|count| format!("{name}-{count}"))
+            .find(|candidate| is_free(candidate))
+            .expect("there are more candidates than nodes")
+    }
+
+    pub(super) fn node_announced(
+        &mut self,
+        node: NodeId,
+        announce: impl FnOnce(&mut Node),
+        touched: &mut Touched,
+    ) -> Result<Effect, Refusal> {
+        let before = self.member(node)?;
+        let mut after = before.clone();
+        announce(&mut after);
+        if *before != after {
+            self.nodes.insert(node, after);
+            touched.node(node);
+        }
+        Ok(Effect::Done)
+    }
+
+    /// Replicas on the node stay listed: they were told of, and repair decides what to make of
+    /// holders that are members no longer.
+    pub(super) fn node_removed(
+        &mut self,
+        node: NodeId,
+        at: TimestampMs,
+        touched: &mut Touched,
+    ) -> Result<Effect, Refusal> {
+        let Some(known) = self.nodes.get_mut(&node) else {
+            return Err(Refusal::NotFound(format!("this farm has no node {node}")));
+        };
+        if known.removed {
+            return Ok(Effect::Done);
+        }
+        known.removed = true;
+        known.operator_token = None;
+        touched.node(node);
+        let leases = self.leases_of(node);
+        self.end_leases(&leases, LeaseEnd::NodeLost, at, touched);
+        Ok(Effect::Done)
+    }
+
+    pub(super) fn ticket_created(
+        &mut self,
+        hash: SecretHash,
+        roles: Roles,
+        expires_at: TimestampMs,
+        reusable: bool,
+        touched: &mut Touched,
+    ) -> Result<Effect, Refusal> {
+        self.tickets.entry(hash).or_insert_with(|| {
+            touched.ticket(hash);
+            Ticket {
+                hash,
+                roles,
+                expires_at,
+                reusable,
+                spent_by: None,
+            }
+        });
+        Ok(Effect::Done)
+    }
+
+    pub(super) fn ticket_revoked(
+        &mut self,
+        ticket: &SecretHash,
+        touched: &mut Touched,
+    ) -> Result<Effect, Refusal> {
+        if self.tickets.remove(ticket).is_some() {
+            touched.ticket(*ticket);
+        }
+        Ok(Effect::Done)
+    }
+}

@@ -1,0 +1,71 @@
+//! What one command changed: events for those who watch, rows for the projection.
+
+use crate::{Change, FileId, JobId, NodeId, SecretHash, TaskId, UserId};
+
+/// A row of the projection whose values are out of date, named by its key in the state.
+///
+/// The order puts a job before its tasks, attempts and files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Row {
+    Node(NodeId),
+    Ticket(SecretHash),
+    User(UserId),
+    Session(SecretHash),
+    Job(JobId),
+    Task(TaskId),
+    /// By its place in the job's attempts.
+    Attempt(JobId, u32),
+    /// By its place in the job's files; its replicas go with it.
+    File(JobId, FileId),
+}
+
+/// Collects what a command changes while it is applied.
+///
+/// The farm itself and the next node's id are written with every batch and need no row here.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Touched {
+    pub(super) fn node(&mut self, node: NodeId) {
+        self.changes.push(Change::Node(node));
+        self.rows.push(Row::Node(node));
+    }
+
+    pub(super) fn ticket(&mut self, ticket: SecretHash) {
+        self.rows.push(Row::Ticket(ticket));
+    }
+
+    pub(super) fn user(&mut self, user: UserId) {
+        self.rows.push(Row::User(user));
+    }
+
+    pub(super) fn session(&mut self, session: SecretHash) {
+        self.rows.push(Row::Session(session));
+    }
+
+    pub(super) fn job(&mut self, job: JobId) {
+        self.changes.push(Change::Job(job));
+        self.rows.push(Row::Job(job));
+    }
+
+    pub(super) fn task(&mut self, task: TaskId) {
+        self.changes.push(Change::Task(task));
+        self.rows.push(Row::Task(task));
+    }
+
+    pub(super) fn attempt(&mut self, job: JobId, position: usize) {
+        self.rows.push(Row::Attempt(job, position as u32));
+    }
+
+    pub(super) fn file(&mut self, job: JobId, file: FileId) {
+        self.changes.push(Change::File(job, file));
+        self.rows.push(Row::File(job, file));
+    }
+
+    pub(super) fn revoked(&mut self, task: TaskId, node: NodeId) {
+        self.changes.push(Change::Revoked(task, node));
+    }
+}
