@@ -19,7 +19,7 @@ import bpy
 # Picture size in pixels, Cycles samples, frames: what each scene is unless an option says otherwise.
 DEFAULTS = {
     "sample": (384, 216, 12, 24),
-    "short": (160, 90, 8, 24),
+    "short": (240, 135, 16, 24),
     "slow": (320, 180, 1_000_000, 24),
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiggablend_raft::{Device, RunnerFacts};
 
+use super::RunnerConfig;
 use super::blender::Blender;
 use super::process;
 use super::scratch::Scratch;
@@ -71,16 +72,20 @@ pub(super) struct Found {
 
 /// Looks for both programs and asks them for version and devices. Takes as long as Blender's own
 /// start, and never longer than half a minute.
-pub(super) async fn find(
-    blender: Option<&Path>,
-    ffmpeg: Option<&Path>,
-    slots: u32,
-    scratch: &Scratch,
-) -> Found {
-    let (asked_blender, asked_ffmpeg) =
-        tokio::join!(ask_blender(blender, scratch), ask_ffmpeg(ffmpeg, scratch));
+pub(super) async fn find(config: &RunnerConfig, scratch: &Scratch) -> Found {
+    let ask_for_blender = async {
+        if config.render {
+            ask_blender(config.blender.as_deref(), scratch).await
+        } else {
+            Err("rendering is switched off on this node (--no-render)".to_owned())
+        }
+    };
+    let (asked_blender, asked_ffmpeg) = tokio::join!(
+        ask_for_blender,
+        ask_ffmpeg(config.ffmpeg.as_deref(), scratch)
+    );
     let mut facts = RunnerFacts {
-        slots,
+        slots: config.slots,
         cpu_threads: std::thread::available_parallelism().map_or(1, |count| count.get() as u32),
         memory_bytes: memory_bytes().unwrap_or(0),
         ..RunnerFacts::default()

@@ -122,6 +122,8 @@ pub struct RunnerConfig {
     pub blender: Option<PathBuf>,
     /// `None` takes `ffmpeg` from the PATH.
     pub ffmpeg: Option<PathBuf>,
+    /// Off: this machine serves, stores and encodes, and its Blender is not looked for.
+    pub render: bool,
     /// Frames that are rendered at once.
     pub slots: u32,
     /// Working space of this runner alone. What an earlier one left there is removed.
@@ -140,6 +142,7 @@ impl RunnerConfig {
         Self {
             blender: None,
             ffmpeg: None,
+            render: true,
             slots: 1,
             scratch,
             copies: jiggablend_transfer::DEFAULT_COPIES,
@@ -201,8 +204,7 @@ impl Runner {
             }
         };
         let slot_count = config.slots.max(1);
-        let (blender, ffmpeg) = (config.blender.as_deref(), config.ffmpeg.as_deref());
-        let found = find::find(blender, ffmpeg, slot_count, &scratch).await;
+        let found = find::find(&config, &scratch).await;
         let facts = found.facts.clone();
         let shared = Arc::new(Shared {
             scenes: Scenes::new(content.clone(), scratch.clone()),

@@ -275,7 +275,7 @@ fn report(downloads: &[Download], folder: &Path, fetched: usize, output: &Output
                 })
             })
             .collect();
-        output.json(&json!({ "folder": folder, "files": files, "fetched": fetched }));
+        output.json_line(&json!({ "folder": folder, "files": files, "fetched": fetched }));
         return;
     }
     let size_bytes = downloads

@@ -52,14 +52,18 @@ pub async fn run(args: &JobSubmitArgs, client: &Client, output: &Output) -> Resu
     }
     let waits = args.wait || args.download.is_some();
     show(job, waits, client, output).await?;
-    if waits {
-        watch::run(job, client, output).await?;
-    }
-    if let Some(folder) = &args.download {
+    let ended = match waits {
+        true => watch::run(job, client, output).await,
+        false => Ok(()),
+    };
+    // A job that failed may have frames that are worth having.
+    let is_over = matches!(ended, Ok(()) | Err(CliError::JobNotDone { .. }));
+    if let Some(folder) = args.download.as_ref().filter(|_| is_over) {
         let kinds = [FileKind::Frame, FileKind::Video];
-        download::fetch(job, Some(folder), &kinds, client, output).await?;
+        let fetched = download::fetch(job, Some(folder), &kinds, client, output).await;
+        return ended.and(fetched);
     }
-    Ok(())
+    ended
 }
 
 /// Everything that can be said without the farm.
