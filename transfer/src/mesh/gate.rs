@@ -107,7 +107,9 @@ impl<B: NetworkBehaviour> Gate<B> {
                 self.closing.push_back((gated.peer, *connection));
             }
         }
-        self.wake();
+        if !self.closing.is_empty() {
+            self.wake();
+        }
     }
 
     fn wake(&mut self) {
@@ -303,5 +305,62 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         }
         self.waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn connect(
+        gate: &mut Gate<dummy::Behaviour>,
+        number: usize,
+        peer: PeerId,
+    ) -> Result<bool, ConnectionDenied> {
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+        let connection = ConnectionId::new_unchecked(number);
+        let handler =
+            gate.handle_established_inbound_connection(connection, peer, &address, &address)?;
+        Ok(matches!(handler, Either::Left(_)))
+    }
+
+    #[test]
+    fn strangers_are_bounded_and_do_not_keep_members_out() {
+        let mut gate = Gate::new(dummy::Behaviour);
+        let member = PeerId::random();
+        gate.set_members(HashSet::from([member]));
+        for number in 0..MAX_GATED_CONNECTIONS {
+            let is_open = connect(&mut gate, number, PeerId::random()).unwrap();
+            assert!(!is_open);
+        }
+        assert!(connect(&mut gate, 1000, PeerId::random()).is_err());
+        assert!(connect(&mut gate, 1001, member).unwrap());
+        assert!(gate.has_open_connection(member));
+    }
+
+    #[test]
+    fn a_stranger_has_a_minute() {
+        let mut gate = Gate::new(dummy::Behaviour);
+        let stranger = PeerId::random();
+        connect(&mut gate, 1, stranger).unwrap();
+        let now = Instant::now();
+        gate.close_overdue(now);
+        assert!(gate.closing.is_empty());
+        gate.close_overdue(now + GATED_CONNECTION_LIFETIME + Duration::from_secs(1));
+        assert_eq!(gate.closing.len(), 1);
+    }
+
+    #[test]
+    fn a_change_of_members_closes_what_it_makes_wrong_and_nothing_else() {
+        let mut gate = Gate::new(dummy::Behaviour);
+        let peers: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
+        gate.set_members(HashSet::from([peers[0], peers[1]]));
+        for (number, peer) in peers.iter().enumerate() {
+            connect(&mut gate, number, *peer).unwrap();
+        }
+        gate.set_members(HashSet::from([peers[0], peers[2]]));
+        let closing: HashSet<PeerId> = gate.closing.iter().map(|(peer, _)| *peer).collect();
+        assert_eq!(closing, HashSet::from([peers[1], peers[2]]));
     }
 }

@@ -1,86 +1,25 @@
 //! Two and three meshes in one process, over real sockets on loopback.
 #![allow(clippy::unwrap_used)]
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use libp2p::PeerId;
 use libp2p::identity::ed25519;
-use libp2p::{Multiaddr, PeerId};
 use tokio::time::timeout;
 
-use super::address_book::is_tcp;
 use super::*;
 use crate::Ticket;
+use crate::test_farm::{
+    DEADLINE, Transport, config, farm_of, identity, member, mesh, wait_for_connected,
+};
 
-const DEADLINE: Duration = Duration::from_secs(20);
 const CALL: Duration = Duration::from_secs(5);
 /// A debug build encrypts a few megabytes a second, and others may be using the machine.
 const BULK: Duration = Duration::from_secs(60);
-
-fn config(identity: Identity, port: u16) -> MeshConfig {
-    MeshConfig {
-        identity,
-        port,
-        listen: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-        mdns: false,
-        farm: None,
-    }
-}
-
-fn identity() -> Identity {
-    let folder = tempfile::tempdir().unwrap();
-    Identity::load_or_create(&folder.path().join("node.key")).unwrap()
-}
-
-async fn mesh() -> Mesh {
-    Mesh::start(config(identity(), 0)).await.unwrap()
-}
-
-fn member(mesh: &Mesh) -> Member {
-    Member {
-        peer: mesh.peer_id(),
-        addresses: mesh.addresses(),
-    }
-}
-
-fn member_over(mesh: &Mesh, transport: Transport) -> Member {
-    let wanted = |address: &Multiaddr| is_tcp(address) == (transport == Transport::Tcp);
-    let mut member = member(mesh);
-    member.addresses.retain(wanted);
-    assert_eq!(member.addresses.len(), 1);
-    member
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Transport {
-    Tcp,
-    Quic,
-}
-
-async fn farm_of(meshes: &[&Mesh], transport: Transport) {
-    let members: Vec<Member> = meshes
-        .iter()
-        .map(|mesh| member_over(mesh, transport))
-        .collect();
-    for mesh in meshes {
-        mesh.set_members(members.clone());
-    }
-    for mesh in meshes {
-        wait_for_connected(mesh, meshes.len() - 1).await;
-    }
-}
-
-async fn wait_for_connected(mesh: &Mesh, count: usize) {
-    let mut connected = mesh.connected();
-    timeout(DEADLINE, connected.wait_for(|peers| peers.len() == count))
-        .await
-        .expect("connected in time")
-        .unwrap();
-}
 
 /// Answers with what it got, an error for the request "fail", and nothing in time for "sleep".
 struct Echo;
