@@ -20,6 +20,9 @@ mod queue;
 mod scenes;
 mod scratch;
 mod slot;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
