@@ -15,6 +15,7 @@ mod frames;
 mod ids;
 mod job_log;
 mod machine;
+mod projection;
 mod state;
 
 pub use command::*;

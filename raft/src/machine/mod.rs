@@ -4,6 +4,7 @@
 //! [`batch`] is what the projection takes from it, [`snapshot`] is its form on disk and wire.
 
 mod batch;
+mod bell;
 mod difference;
 mod raft_machine;
 mod recent;
@@ -11,11 +12,14 @@ mod snapshot;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 
 pub(crate) use batch::{Batch, JobRow, Rows};
+pub(crate) use bell::{Bell, Stop};
 pub(crate) use raft_machine::RaftMachine;
-pub(crate) use snapshot::{Snapshot, SnapshotBytes, SnapshotStore};
+pub(crate) use snapshot::{
+    MAX_SNAPSHOT_BYTES, Snapshot, SnapshotBytes, SnapshotMeta, SnapshotStore,
+};
 
 use crate::consensus::{Answer, Entry, LogId, StoredMembership};
 use crate::state::Touched;
@@ -53,7 +57,7 @@ struct Shared {
     pending: Mutex<Pending>,
     events: broadcast::Sender<Arc<Applied>>,
     applied_index: watch::Sender<u64>,
-    work_for_projection: Notify,
+    bell: Bell,
 }
 
 struct Core {
@@ -73,15 +77,19 @@ impl Machine {
             recent: RecentEvents::after(index),
             point,
         };
-        Self {
+        let machine = Self {
             shared: Arc::new(Shared {
                 core: RwLock::new(core),
                 pending: Mutex::new(pending),
                 events: broadcast::Sender::new(BROADCAST_EVENTS),
                 applied_index: watch::Sender::new(index),
-                work_for_projection: Notify::new(),
+                bell: Bell::default(),
             }),
+        };
+        if projection_is_behind {
+            machine.shared.bell.ring();
         }
+        machine
     }
 
     fn core(&self) -> RwLockReadGuard<'_, Core> {
@@ -181,7 +189,7 @@ impl Machine {
 
     fn applied(&self, index: u64) {
         self.shared.applied_index.send_replace(index);
-        self.shared.work_for_projection.notify_one();
+        self.shared.bell.ring();
     }
 
     fn pending_lock(&self) -> std::sync::MutexGuard<'_, Pending> {
@@ -203,11 +211,11 @@ impl Machine {
     pub(crate) fn project_everything(&self) {
         let _core = self.core();
         *self.pending_lock() = Pending::Everything;
-        self.shared.work_for_projection.notify_one();
+        self.shared.bell.ring();
     }
 
-    /// Resolves when something was applied since the last time.
-    pub(crate) async fn wait_for_work(&self) {
-        self.shared.work_for_projection.notified().await;
+    /// What wakes and stops the projection's thread.
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.shared.bell
     }
 }

@@ -138,7 +138,7 @@ fn expand(frames: &FrameList, video: bool) -> Vec<Task> {
 }
 
 /// Counts the tasks anew; between commands `Job::counts` says the same.
-pub(super) fn count(tasks: &[Task]) -> TaskCounts {
+pub(crate) fn count(tasks: &[Task]) -> TaskCounts {
     let mut counts = TaskCounts::default();
     for task in tasks {
         *counts.of(task.state) += 1;

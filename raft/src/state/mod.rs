@@ -24,6 +24,7 @@ use crate::{
 
 #[cfg(test)]
 pub(crate) use invariants::check_invariants;
+pub(crate) use jobs::count as count_tasks;
 pub(crate) use touched::{Row, Touched};
 
 /// Attempts that may fail before a task is given up.

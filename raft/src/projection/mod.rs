@@ -1,0 +1,256 @@
+//! DuckDB as a projection of the state: one thread follows the machine in large transactions.
+//!
+//! [`schema`] has the tables, [`write`] puts a batch into them, [`load`] reads the state back,
+//! [`words`] turns values into words and back. Rows and the applied index commit together (I3).
+//! No command waits for any of it; a file that cannot be read or written is set aside and
+//! written anew from the state in memory.
+
+mod load;
+mod schema;
+mod words;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use duckdb::Connection;
+
+use crate::consensus::PurgeLimit;
+use crate::machine::{Machine, Point, Stop};
+use write::Keys;
+
+/// The least time from one transaction to the next: what changes meanwhile goes in one set.
+const PAUSE_BETWEEN_BATCHES: Duration = Duration::from_millis(50);
+/// Before a file that could not be written is tried anew.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// Files that were set aside and are kept for people to look at.
+const MAX_DAMAGED_FILES: u32 = 3;
+
+/// An open DuckDB file and what was in it.
+pub(crate) struct Database {
+    path: PathBuf,
+    connection: Connection,
+    keys: Keys,
+}
+
+/// What a database holds when it is opened: nothing, if it is new.
+pub(crate) struct Opened {
+    pub(crate) database: Database,
+    pub(crate) point: Option<Point>,
+}
+
+/// Why a database gave no state.
+#[derive(Debug)]
+enum Unreadable {
+    /// Somebody else has it, or the disk does not let us: nothing is wrong with its content.
+    Denied(String),
+    Damaged(String),
+}
+
+impl From<duckdb::Error> for Unreadable {
+    fn from(error: duckdb::Error) -> Self {
+        let message = error.to_string();
+        if message.contains("Could not set lock") || message.contains("Conflicting lock") {
+            return Self::Denied(message);
+        }
+        Self::Damaged(message)
+    }
+}
+
+impl Database {
+    /// Opens the file, or makes it; one that cannot be understood is set aside. Blocks.
+    pub(crate) fn open(path: &Path) -> io::Result<Opened> {
+        if path.exists() {
+            // What the file system does not let us do is no damage of the file.
+            fs::OpenOptions::new().read(true).write(true).open(path)?;
+        }
+        match Self::open_existing(path) {
+            Ok(opened) => Ok(opened),
+            Err(Unreadable::Denied(reason)) => Err(io::Error::other(reason)),
+            Err(Unreadable::Damaged(reason)) => {
+                let aside = set_aside(path)?;
+                tracing::warn!(?path, ?aside, %reason, "a damaged database was set aside and is rebuilt");
+                Self::open_existing(path).map_err(|error| match error {
+                    Unreadable::Denied(reason) | Unreadable::Damaged(reason) => {
+                        io::Error::other(reason)
+                    }
+                })
+            }
+        }
+    }
+
+    fn open_existing(path: &Path) -> Result<Opened, Unreadable> {
+        let connection = schema::connect(path)?;
+        restrict_access(path).map_err(|error| Unreadable::Denied(error.to_string()))?;
+        let (point, keys) = load::load(&connection).map_err(|error| match error {
+            load::LoadError::DuckDb(error) => Unreadable::from(error),
+            load::LoadError::Nonsense(reason) => Unreadable::Damaged(reason),
+        })?;
+        Ok(Opened {
+            database: Self {
+                path: path.to_owned(),
+                connection,
+                keys,
+            },
+            point,
+        })
+    }
+
+    /// Sets the file aside and begins a new, empty one.
+    fn start_anew(self) -> io::Result<Self> {
+        let Self {
+            path, connection, ..
+        } = self;
+        // DuckDB may say that closing failed as well; the file is given up in any case.
+        drop(connection.close());
+        let aside = set_aside(&path)?;
+        tracing::warn!(?path, ?aside, "the database was set aside and is rebuilt");
+        Ok(Self::open(&path)?.database)
+    }
+}
+
+/// The file has password hashes and the farm's key in it.
+fn restrict_access(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// Renames the file, and its write-ahead log, to a free `.damaged-N`; the last one is reused.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let named = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let aside = (1..MAX_DAMAGED_FILES)
+        .map(|number| named(&format!(".damaged-{number}")))
+        .find(|candidate| !candidate.exists())
+        .unwrap_or_else(|| named(&format!(".damaged-{MAX_DAMAGED_FILES}")));
+    if path.exists() {
+        fs::rename(path, &aside)?;
+    }
+    let write_ahead_log = named(".wal");
+    if write_ahead_log.exists() {
+        let mut name = aside.as_os_str().to_owned();
+        name.push(".wal");
+        fs::rename(write_ahead_log, PathBuf::from(name))?;
+    }
+    Ok(aside)
+}
+
+/// The thread that follows the machine.
+pub(crate) struct Projection {
+    thread: Option<JoinHandle<()>>,
+    machine: Machine,
+    projected_index: Arc<AtomicU64>,
+}
+
+impl Projection {
+    /// Starts to follow. `projected_index` is what the database has already.
+    pub(crate) fn start(
+        database: Database,
+        machine: Machine,
+        projected_index: u64,
+        purge_limit: PurgeLimit,
+    ) -> io::Result<Self> {
+        let index = Arc::new(AtomicU64::new(projected_index));
+        let follower = Follower {
+            machine: machine.clone(),
+            projected_index: index.clone(),
+            purge_limit,
+        };
+        let thread = std::thread::Builder::new()
+            .name("duckdb".into())
+            .spawn(move || follower.run(database))?;
+        Ok(Self {
+            thread: Some(thread),
+            machine,
+            projected_index: index,
+        })
+    }
+
+    /// The log index up to which DuckDB has followed.
+    pub(crate) fn index(&self) -> u64 {
+        self.projected_index.load(Ordering::SeqCst)
+    }
+
+    /// Stops the thread and waits for it. Blocks.
+    pub(crate) fn stop(mut self, how: Stop) {
+        self.machine.bell().stop(how);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that follows with DuckDB panicked");
+        }
+    }
+}
+
+impl Drop for Projection {
+    fn drop(&mut self) {
+        self.machine.bell().stop(Stop::AtOnce);
+    }
+}
+
+struct Follower {
+    machine: Machine,
+    projected_index: Arc<AtomicU64>,
+    purge_limit: PurgeLimit,
+}
+
+impl Follower {
+    fn run(self, mut database: Database) {
+        loop {
+            let stop = self.machine.bell().wait();
+            if stop == Some(Stop::AtOnce) {
+                return;
+            }
+            let written = self.write_batch(&mut database);
+            if let Err(error) = &written {
+                tracing::error!(%error, "cannot write to DuckDB; the log goes on without it");
+            }
+            if stop.is_some() {
+                return;
+            }
+            if written.is_ok() {
+                self.machine.bell().pause(PAUSE_BETWEEN_BATCHES);
+                continue;
+            }
+            self.machine.bell().pause(PAUSE_AFTER_FAILURE);
+            match database.start_anew() {
+                Ok(anew) => database = anew,
+                Err(error) => {
+                    tracing::error!(%error, "cannot make a new DuckDB file; restart the node when the disk is well");
+                    return;
+                }
+            }
+            self.machine.project_everything();
+        }
+    }
+
+    fn write_batch(&self, database: &mut Database) -> Result<(), duckdb::Error> {
+        let batch = self.machine.take_batch();
+        let started = std::time::Instant::now();
+        write::write(&mut database.connection, &mut database.keys, &batch)?;
+        self.projected_index.store(batch.index(), Ordering::SeqCst);
+        self.purge_limit.raise(batch.index());
+        tracing::debug!(
+            index = batch.index(),
+            tasks = batch.rows.tasks.len(),
+            elapsed_ms = started.elapsed().as_millis() as u64,
+            "DuckDB followed"
+        );
+        Ok(())
+    }
+}
