@@ -8,7 +8,7 @@ mod network;
 mod wire;
 
 pub(crate) use config::{
-    Answer, Entry, LogId, Member, Membership, StoredMembership, TypeConfig, Vote, raft_config,
+    Answer, Entry, LogId, Member, StoredMembership, TypeConfig, Vote, raft_config,
 };
 pub(crate) use fault::Fault;
 pub(crate) use log_store::{LogStore, PurgeLimit};

@@ -1,4 +1,17 @@
 //! The handle on the job log that the rest of the node holds.
+//!
+//! [`open`] brings log, state and DuckDB together, [`propose`] carries commands and reads to the
+//! leader, [`answer`] serves other nodes, [`leadership`] watches who leads, [`group`] changes who
+//! votes.
+
+mod answer;
+mod group;
+mod leadership;
+mod open;
+mod propose;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,8 +20,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
 
+use crate::consensus::{Fault, LogStore, TypeConfig};
+use crate::machine::{Machine, RaftMachine, Stop};
+use crate::projection::Projection;
 use crate::{Applied, Command, Effect, NodeId, Refusal, State};
+use answer::IncomingSnapshot;
+
+type Raft = openraft::Raft<TypeConfig, RaftMachine>;
 
 /// Carries requests of the job log to other nodes: Raft's own messages and forwarded proposals.
 #[async_trait]
@@ -105,87 +125,155 @@ pub enum JobLogError {
 }
 
 /// A node's part of the replicated job log. Cheap to clone.
+///
+/// When the last clone is dropped without [`JobLog::shutdown`], everything stops as it would
+/// with the process: nothing that was acknowledged is lost.
 #[derive(Clone)]
-pub struct JobLog {}
+pub struct JobLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: JobLogConfig,
+    raft: Raft,
+    log_store: LogStore,
+    machine: Machine,
+    transport: Arc<dyn Transport>,
+    fault: Fault,
+    /// Taken when the log stops.
+    projection: std::sync::Mutex<Option<Projection>>,
+    leadership: watch::Receiver<Leadership>,
+    /// Pieces of a snapshot that the leader is sending.
+    incoming: tokio::sync::Mutex<IncomingSnapshot>,
+    /// Changes of the Raft group, one at a time.
+    group_change: tokio::sync::Mutex<()>,
+    /// Watchers; they end with this value.
+    _tasks: JoinSet<()>,
+}
 
 impl JobLog {
     /// Opens the log, loads the state (DuckDB or snapshot, whichever is newer) and joins the
     /// Raft group that the log names. A node whose log is empty waits to be added by the leader.
     pub async fn open(
-        _config: JobLogConfig,
-        _transport: Arc<dyn Transport>,
+        config: JobLogConfig,
+        transport: Arc<dyn Transport>,
     ) -> Result<Self, JobLogError> {
-        todo!()
+        let inner = open::open(config, transport).await?;
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Makes a Raft group of this node alone and proposes `farm_created` as its first entry.
     /// Does nothing where the log has entries already.
-    pub async fn create_farm(&self, _farm_created: Command) -> Result<(), ProposeError> {
-        todo!()
+    pub async fn create_farm(&self, farm_created: Command) -> Result<(), ProposeError> {
+        group::create(&self.inner).await?;
+        if self.read(|state| state.farm.is_none()) {
+            self.propose(farm_created).await?;
+        }
+        Ok(())
     }
 
     /// Proposes a command and waits until it is applied on the leader and on this node; goes to
     /// the leader wherever it is, and tries again across elections for up to 15 s.
-    pub async fn propose(&self, _command: Command) -> Result<Effect, ProposeError> {
-        todo!()
+    ///
+    /// A node that is too far behind to apply it soon returns all the same: what is in the log
+    /// stays in the log.
+    pub async fn propose(&self, command: Command) -> Result<Effect, ProposeError> {
+        propose::propose(&self.inner, command).await
     }
 
     /// Reads this node's state. Keep it short: applying waits meanwhile.
-    pub fn read<T>(&self, _look: impl FnOnce(&State) -> T) -> T {
-        todo!()
+    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        self.inner.machine.read(look)
     }
 
     /// The index of the newest entry in this node's state.
     pub fn applied_index(&self) -> u64 {
-        todo!()
+        *self.inner.machine.applied_index().borrow()
     }
 
     /// Waits until this node's state has everything that was acknowledged before the call.
     pub async fn read_barrier(&self) -> Result<(), ProposeError> {
-        todo!()
+        propose::read_barrier(&self.inner).await
     }
 
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        todo!()
+        self.inner.leadership.clone()
     }
 
     /// Events from now on, in log order. A receiver that lags uses [`JobLog::applied_since`].
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Applied>> {
-        todo!()
+        self.inner.machine.subscribe()
     }
 
     /// The events after `index`, or `None` where this node no longer has them all: then the
     /// caller must read the state anew.
-    pub fn applied_since(&self, _index: u64) -> Option<Vec<Arc<Applied>>> {
-        todo!()
+    pub fn applied_since(&self, index: u64) -> Option<Vec<Arc<Applied>>> {
+        self.inner.machine.applied_since(index)
     }
 
     /// Answers a request that came through another node's [`Transport`].
-    pub async fn handle(&self, _request: &[u8]) -> Vec<u8> {
-        todo!()
+    pub async fn handle(&self, request: &[u8]) -> Vec<u8> {
+        answer::answer(&self.inner, request).await
     }
 
     pub fn status(&self) -> LogStatus {
-        todo!()
+        leadership::status(&self.inner)
     }
 
     /// Leader only: makes the Raft group these voters and these standbys. New ones are added as
     /// learners first and made voters when they have caught up.
     pub async fn set_group(
         &self,
-        _voters: BTreeSet<NodeId>,
-        _standbys: BTreeSet<NodeId>,
+        voters: BTreeSet<NodeId>,
+        standbys: BTreeSet<NodeId>,
     ) -> Result<(), JobLogError> {
-        todo!()
+        group::set(&self.inner, voters, standbys).await
     }
 
     /// Resolves with the reason when the log stops by a fault (a failed fsync, a full disk).
     pub async fn stopped(&self) -> String {
-        todo!()
+        self.inner.fault.wait().await
     }
 
     /// Brings DuckDB up to the applied index and stops.
     pub async fn shutdown(&self) {
-        todo!()
+        self.inner.stop(Stop::Caught).await;
+    }
+}
+
+impl Inner {
+    async fn stop(&self, projection: Stop) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the Raft core did not stop cleanly");
+        }
+        let follower = self
+            .projection
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        if let Some(follower) = follower {
+            let stopping = tokio::task::spawn_blocking(move || follower.stop(projection));
+            if let Err(error) = stopping.await {
+                tracing::warn!(%error, "DuckDB did not stop cleanly");
+            }
+        }
+    }
+
+    fn projected_index(&self) -> u64 {
+        self.projection
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .as_ref()
+            .map_or(0, Projection::index)
+    }
+
+    /// Why nothing can be proposed any more, if it is so.
+    fn check_running(&self) -> Result<(), ProposeError> {
+        match self.fault.get() {
+            Some(reason) => Err(ProposeError::Stopped(reason)),
+            None => Ok(()),
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::{broadcast, watch};
 
-pub(crate) use batch::{Batch, JobRow, Rows};
+pub(crate) use batch::{Batch, JobRow};
 pub(crate) use bell::{Bell, Stop};
 pub(crate) use raft_machine::RaftMachine;
 pub(crate) use snapshot::{

@@ -1,0 +1,104 @@
+//! Who votes: making the first group, and changing it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::errors::{InitializeError, RaftError};
+use openraft::rt::WatchReceiver as _;
+
+use super::{Inner, JobLogError, ProposeError};
+use crate::NodeId;
+use crate::consensus::Member;
+
+/// For a new voter to catch up and the group to agree.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes a group of this node alone, unless its log has entries.
+pub(super) async fn create(inner: &Inner) -> Result<(), ProposeError> {
+    if !inner.log_store.is_pristine() {
+        return Ok(());
+    }
+    let this_node = Member {
+        peer_id: inner.config.peer_id.clone(),
+    };
+    let members = BTreeMap::from([(inner.config.node, this_node)]);
+    match inner.raft.initialize(members).await {
+        Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+        Err(error) => Err(ProposeError::Stopped(error.to_string())),
+    }
+}
+
+pub(super) async fn set(
+    inner: &Inner,
+    voters: BTreeSet<NodeId>,
+    standbys: BTreeSet<NodeId>,
+) -> Result<(), JobLogError> {
+    let _one_at_a_time = inner.group_change.lock().await;
+    match tokio::time::timeout(PATIENCE, change(inner, voters, standbys)).await {
+        Ok(changed) => changed,
+        Err(_) => Err(JobLogError::Membership(format!(
+            "it took longer than {} s; are the new voters up?",
+            PATIENCE.as_secs()
+        ))),
+    }
+}
+
+async fn change(
+    inner: &Inner,
+    voters: BTreeSet<NodeId>,
+    standbys: BTreeSet<NodeId>,
+) -> Result<(), JobLogError> {
+    if voters.is_empty() {
+        return Err(JobLogError::Membership("a group needs a voter".into()));
+    }
+    let failed = |error: &dyn std::fmt::Display| JobLogError::Membership(error.to_string());
+    let wanted: BTreeSet<NodeId> = voters.union(&standbys).copied().collect();
+    let (known_voters, known) = current(inner);
+    for node in wanted.difference(&known) {
+        let member = member(inner, *node)?;
+        // A voter that has caught up before it votes costs the others no wait.
+        let until_caught_up = voters.contains(node);
+        inner
+            .raft
+            .add_learner(*node, member, until_caught_up)
+            .await
+            .map_err(|error| failed(&error))?;
+    }
+    if known_voters != voters {
+        inner
+            .raft
+            .change_membership(ChangeMembers::ReplaceAllVoters(voters), true)
+            .await
+            .map_err(|error| failed(&error))?;
+    }
+    let gone: BTreeSet<NodeId> = current(inner).1.difference(&wanted).copied().collect();
+    if !gone.is_empty() {
+        inner
+            .raft
+            .change_membership(ChangeMembers::RemoveNodes(gone), false)
+            .await
+            .map_err(|error| failed(&error))?;
+    }
+    Ok(())
+}
+
+/// The voters, and all nodes of the group.
+fn current(inner: &Inner) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
+    let metrics = inner.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    let all = membership.nodes().map(|(id, _)| *id).collect();
+    (membership.voter_ids().collect(), all)
+}
+
+fn member(inner: &Inner, node: NodeId) -> Result<Member, JobLogError> {
+    inner.machine.read(|state| match state.nodes.get(&node) {
+        Some(known) if !known.removed => Ok(Member {
+            peer_id: known.peer_id.clone(),
+        }),
+        _ => Err(JobLogError::Membership(format!(
+            "node {node} is no member of the farm"
+        ))),
+    })
+}
