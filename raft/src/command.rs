@@ -162,6 +162,34 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The kind of command, for messages: nothing of what it carries.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::FarmCreated { .. } => "farm_created",
+            Self::NodeAdmitted { .. } => "node_admitted",
+            Self::NodeAnnounced { .. } => "node_announced",
+            Self::NodeRemoved { .. } => "node_removed",
+            Self::TicketCreated { .. } => "ticket_created",
+            Self::TicketRevoked { .. } => "ticket_revoked",
+            Self::UserCreated { .. } => "user_created",
+            Self::SessionCreated { .. } => "session_created",
+            Self::SessionEnded { .. } => "session_ended",
+            Self::ExpiredRemoved => "expired_removed",
+            Self::JobCreated { .. } => "job_created",
+            Self::SceneAdded { .. } => "scene_added",
+            Self::SceneInspected { .. } => "scene_inspected",
+            Self::JobCancelled { .. } => "job_cancelled",
+            Self::TasksLeased { .. } => "tasks_leased",
+            Self::LeasesEnded { .. } => "leases_ended",
+            Self::TaskCommitted { .. } => "task_committed",
+            Self::TaskFailed { .. } => "task_failed",
+            Self::ReplicaAdded { .. } => "replica_added",
+            Self::ReplicaLost { .. } => "replica_lost",
+        }
+    }
+}
+
 /// A node as it enters the farm. Its `NodeId` is given when the command is applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewNode {

@@ -21,6 +21,12 @@ impl fmt::Display for NodeId {
     }
 }
 
+impl From<u64> for NodeId {
+    fn from(id: u64) -> Self {
+        Self(id)
+    }
+}
+
 impl FromStr for NodeId {
     type Err = std::num::ParseIntError;
 

@@ -8,11 +8,13 @@
 //! This crate knows no libp2p and no axum: it speaks to other nodes through a [`Transport`].
 
 mod command;
+mod consensus;
 mod entities;
 mod event;
 mod frames;
 mod ids;
 mod job_log;
+mod machine;
 mod state;
 
 pub use command::*;

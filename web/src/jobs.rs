@@ -48,9 +48,24 @@ pub(crate) async fn create(
         },
     };
     app.propose(caller.actor(), created).await?;
+    refuse_taken_id(&app, &caller, id)?;
     let job = look(&app, &caller, id)?;
     let location = format!("/api/jobs/{id}");
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], job).into_response())
+}
+
+/// The same id from the same caller is the same job, asked for again; from another it is a clash.
+fn refuse_taken_id(app: &App, caller: &Caller, id: JobId) -> Result<(), Problem> {
+    let owner = app
+        .log
+        .read(|state| state.jobs.get(&id).map(|job| job.owner));
+    if owner == Some(caller.owner()) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::Conflict,
+        format!("the id {id} is taken; take a new UUIDv7, or leave the id out"),
+    ))
 }
 
 /// A job may go without a name: then it is called after its scene file.

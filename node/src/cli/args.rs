@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use jiggablend_raft::FrameList;
 
@@ -126,10 +127,10 @@ pub struct NodeOptions {
     #[arg(long, value_name = "N", default_value_t = 1, env = "JIGGABLEND_SLOTS", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub slots: u32,
     /// Serve and store, but render nothing here
-    #[arg(long, env = "JIGGABLEND_NO_RENDER")]
+    #[arg(long, env = "JIGGABLEND_NO_RENDER", value_parser = FalseyValueParser::new())]
     pub no_render: bool,
     /// Don't look for nodes on the local network, and don't announce this one
-    #[arg(long, env = "JIGGABLEND_NO_MDNS")]
+    #[arg(long, env = "JIGGABLEND_NO_MDNS", value_parser = FalseyValueParser::new())]
     pub no_mdns: bool,
     /// The host name or address under which others reach this machine [default: found out]
     #[arg(long, value_name = "HOST", env = "JIGGABLEND_ADVERTISE")]
@@ -138,7 +139,7 @@ pub struct NodeOptions {
     #[arg(long, value_name = "N", default_value_t = 2, env = "JIGGABLEND_COPIES", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub copies: u32,
     /// Longer election times, for nodes that are not on one local network
-    #[arg(long, env = "JIGGABLEND_WAN")]
+    #[arg(long, env = "JIGGABLEND_WAN", value_parser = FalseyValueParser::new())]
     pub wan: bool,
     /// Print what was started as JSON
     #[arg(long)]
@@ -329,7 +330,6 @@ impl DataDir {
 
 /// How a command finds the farm.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Which farm")]
 pub struct ClientOptions {
     /// A node's web address, again or with commas for more [default: this machine's node]
     #[arg(
@@ -350,7 +350,7 @@ pub struct ClientOptions {
     #[command(flatten)]
     pub data: DataDir,
     /// Print results as JSON on stdout and errors as JSON on stderr; no progress
-    #[arg(long, help_heading = "Options")]
+    #[arg(long)]
     pub json: bool,
 }
 

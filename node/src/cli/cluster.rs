@@ -7,7 +7,7 @@ use super::CliError;
 use super::api_types::{Farm, NewTicket, Node, NodeList, Vote};
 use super::args::{ClusterCommand, ClusterTicketArgs};
 use super::client::Client;
-use super::output::{self, Output, Tone, cell, duration, since, toned, utc_time};
+use super::output::{self, Output, Tone, Width, cell, duration, since, toned, utc_time};
 
 /// Does one `cluster` command.
 pub async fn run(command: &ClusterCommand, output: &Output) -> Result<(), CliError> {
@@ -33,17 +33,16 @@ async fn status(client: &Client, output: &Output) -> Result<(), CliError> {
         output.line(&line);
     }
     output.line("");
-    let header = [
-        "id",
-        "name",
-        "vote",
-        "connected",
-        "blender",
-        "slots",
-        "works on",
-        "web",
-    ];
-    let mut table = output::table(&header);
+    let mut table = output::table(&[
+        ("id", Width::Fixed),
+        ("name", Width::Flexible),
+        ("vote", Width::Fixed),
+        ("there", Width::Fixed),
+        ("blender", Width::Fixed),
+        ("slots", Width::Fixed),
+        ("works on", Width::Flexible),
+        ("web", Width::Flexible),
+    ]);
     for node in &nodes.nodes {
         let is_there = is_there(node);
         table.add_row(vec![

@@ -19,10 +19,10 @@ const MAX_SILENCE: Duration = Duration::from_secs(45);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
 /// A node that is cut off from the leader is left for another after this time.
 const MAX_LEADERLESS: Duration = Duration::from_secs(5);
-/// A stream that broke sooner than this is not opened again at once.
-const TOO_SHORT: Duration = Duration::from_secs(1);
+/// Streams are not opened more often than this.
+const OPEN_EACH: Duration = Duration::from_millis(250);
 /// Streams that break without one event: how often in a row before that is an error.
-const MAX_EMPTY_STREAMS: u32 = 30;
+const MAX_EMPTY_STREAMS: u32 = 100;
 
 /// What happened in the farm.
 #[derive(Debug)]
@@ -99,6 +99,15 @@ struct Stream {
     has_events: bool,
 }
 
+/// What came of waiting for more.
+enum Heard {
+    Something,
+    /// The stream ended, broke, or fell silent.
+    NothingMore,
+    /// The node has had no leader for too long: another one may have.
+    NoLeader,
+}
+
 impl<'a> Events<'a> {
     /// Events after `index`.
     pub fn after(client: &'a Client, index: u64) -> Self {
@@ -109,6 +118,11 @@ impl<'a> Events<'a> {
             left: None,
             empty_streams: 0,
         }
+    }
+
+    /// Everything up to this index was given out, or asked to be read anew.
+    pub fn last_index(&self) -> u64 {
+        self.cursor.last_index
     }
 
     /// The next event. An error only where no node of the farm answers any more.
@@ -129,8 +143,10 @@ impl<'a> Events<'a> {
                 }
                 continue;
             }
-            if !stream.read().await {
-                self.leave().await?;
+            match stream.read().await {
+                Heard::Something => {}
+                Heard::NothingMore => self.leave(true).await?,
+                Heard::NoLeader => self.leave(false).await?,
             }
         }
     }
@@ -193,8 +209,9 @@ impl<'a> Events<'a> {
         Ok(moved)
     }
 
-    /// Gives the connection up; the next one goes on after the last index.
-    async fn leave(&mut self) -> Result<(), CliError> {
+    /// Gives the connection up; the next one goes on after the last index. `is_gone`: its node
+    /// does not answer any more.
+    async fn leave(&mut self, is_gone: bool) -> Result<(), CliError> {
         let Some(stream) = self.stream.take() else {
             return Ok(());
         };
@@ -208,17 +225,15 @@ impl<'a> Events<'a> {
                 });
             }
         }
-        if stream.opened.elapsed() < TOO_SHORT && !stream.has_events {
-            tokio::time::sleep(TOO_SHORT).await;
-        }
-        self.left = Some(stream.url);
+        tokio::time::sleep_until(stream.opened + OPEN_EACH).await;
+        self.left = is_gone.then_some(stream.url);
         Ok(())
     }
 }
 
 impl Stream {
-    /// Reads once more; false where this stream is of no more use.
-    async fn read(&mut self) -> bool {
+    /// Waits for more.
+    async fn read(&mut self) -> Heard {
         let silence_ends = self.heard + MAX_SILENCE;
         let deadline = match self.leaderless_since {
             Some(since) => silence_ends.min(since + MAX_LEADERLESS),
@@ -227,9 +242,13 @@ impl Stream {
         match timeout_at(deadline, self.response.chunk()).await {
             Ok(Ok(Some(bytes))) => {
                 self.heard = Instant::now();
-                self.parser.push(&bytes).is_ok()
+                match self.parser.push(&bytes) {
+                    Ok(()) => Heard::Something,
+                    Err(_) => Heard::NothingMore,
+                }
             }
-            _ => false,
+            Err(_) if deadline < silence_ends => Heard::NoLeader,
+            _ => Heard::NothingMore,
         }
     }
 }

@@ -93,7 +93,7 @@ impl ClientCommand {
             ClientCommandKind::Cluster(cluster) => cluster::run(&cluster, &output).await,
             ClientCommandKind::Job(job) => job::run(&job, &output).await,
         };
-        match result {
+        match result.and_then(|()| output.written()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 output.error(&error);

@@ -84,6 +84,28 @@ fn what_a_node_forgot_is_read_from_the_state() {
 }
 
 #[test]
+fn a_job_that_is_over_before_its_events_come_still_tells_of_every_frame() {
+    let farm = Farm::with_job(6);
+    let ahead = Habits {
+        is_ahead: true,
+        ..Habits::default()
+    };
+    let node = FakeNode::start(&farm, ahead);
+    let said = Machine::with_node(&node.url)
+        .run(&["job", "watch", "last"])
+        .expect_code(0);
+    assert_eq!(said.frame_lines(), RENDERED_IN_ORDER, "{said:#?}");
+
+    for count in 0..15 {
+        let dies = Habits {
+            dies_after_events: Some(count),
+            ..Habits::default()
+        };
+        watch_over_a_death(dies, ahead);
+    }
+}
+
+#[test]
 fn a_node_without_a_leader_is_passed_over() {
     let farm = Farm::with_job(6);
     let no_leader = Habits {

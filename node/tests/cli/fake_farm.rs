@@ -66,6 +66,9 @@ pub struct Habits {
     pub repeats_events: bool,
     /// Has no old events: answers a resumed stream with a reset.
     pub forgets_events: bool,
+    /// Everything has happened before the first event is sent; each event shows the things that
+    /// it changed as they are now.
+    pub is_ahead: bool,
     pub has_no_leader: bool,
     pub refuses_upload: bool,
 }
@@ -483,6 +486,9 @@ async fn events(State(context): State<Context>, headers: HeaderMap) -> Response 
         Some(count) => count.min(script_length),
         None => script_length,
     };
+    if context.habits.is_ahead {
+        context.farm.inner().happen(script_length);
+    }
     for position in start..end {
         pieces.push(event(&context.farm.inner(), position));
     }
@@ -503,7 +509,17 @@ async fn events(State(context): State<Context>, headers: HeaderMap) -> Response 
 
 fn event(inner: &Inner, position: usize) -> String {
     let index = FIRST_INDEX + position as u64 + 1;
-    let data = json!({"index": index, "changes": inner.script[position]});
+    let mut changes = inner.script[position].clone();
+    if inner.happened > position {
+        // The newest word of each thing, and of its job, as the real nodes tell it.
+        for change in &mut changes {
+            if let Some(index) = change["task"]["index"].as_u64() {
+                change["task"] = inner.tasks[&index].clone();
+            }
+        }
+        changes.push(json!({"job": inner.job}));
+    }
+    let data = json!({"index": index, "changes": changes});
     format!("event: change\nid: {index}\ndata: {data}\n\n")
 }
 

@@ -3,7 +3,7 @@
 //! The nodes are small servers on loopback that speak `docs/api.md` and share one farm's state,
 //! so that each test can say exactly when which of them goes.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod fake_farm;
 mod program;

@@ -1,8 +1,8 @@
 //! What a log entry changed, as one caller may see it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiggablend_raft::{Change, Job, JobId, State, TaskId};
+use jiggablend_raft::{Change, Epoch, FileId, Job, JobId, NodeId, State};
 use serde::Serialize;
 
 use crate::TaskProgress;
@@ -29,8 +29,8 @@ pub(super) struct TaskChange {
 pub(super) struct ProgressView {
     job: JobId,
     task: u32,
-    epoch: jiggablend_raft::Epoch,
-    node: jiggablend_raft::NodeId,
+    epoch: Epoch,
+    node: NodeId,
     fraction: Option<f32>,
     text: String,
 }
@@ -43,44 +43,69 @@ pub(super) fn visible_changes(
     caller: &Caller,
     nodes: Option<&Nodes>,
 ) -> Vec<ChangeView> {
-    let visible_job = |id: &JobId| -> Option<&Job> {
-        let job = state.jobs.get(id);
+    let visible_job = |id: JobId| -> Option<&Job> {
+        let job = state.jobs.get(&id);
         job.filter(|job| caller.may_see(job))
     };
+    let changed = Changed::new(changes);
     let mut views = Vec::new();
-    let mut seen = BTreeSet::new();
-    for change in changes {
-        let view = match change {
-            Change::Job(id) if seen.insert(Key::Job(*id)) => {
-                visible_job(id).map(|job| ChangeView::Job(Box::new(JobSummary::of(state, job))))
-            }
-            Change::Task(id) if seen.insert(Key::Task(*id)) => visible_job(&id.job)
-                .and_then(|job| TaskView::of(job, id.index))
-                .map(|task| ChangeView::Task(Box::new(TaskChange { job: id.job, task }))),
-            Change::File(job, id) if seen.insert(Key::File(*id)) => visible_job(job)
-                .and_then(|_| state.files.get(id))
-                .map(|file| ChangeView::File(Box::new(FileView::of(file)))),
-            Change::Node(id) if seen.insert(Key::Node(*id)) => state
-                .nodes
-                .get(id)
-                .filter(|node| !node.removed)
-                .zip(nodes)
-                .map(|(node, nodes)| ChangeView::Node(Box::new(nodes.view(state, node, caller)))),
-            // Between the leader and a runner; the task's own change tells the rest.
-            Change::Revoked(..) => None,
-            Change::Job(_) | Change::Task(_) | Change::File(..) | Change::Node(_) => None,
-        };
-        views.extend(view);
+    for job in changed.jobs.into_iter().filter_map(visible_job) {
+        let summary = JobSummary::of(state, job);
+        views.push(ChangeView::Job(Box::new(summary)));
+    }
+    for (id, indices) in changed.tasks {
+        let Some(job) = visible_job(id) else { continue };
+        for task in TaskView::of_each(job, |index| indices.contains(&index)) {
+            let change = TaskChange { job: id, task };
+            views.push(ChangeView::Task(Box::new(change)));
+        }
+    }
+    for (job, id) in changed.files {
+        let file = visible_job(job).and_then(|_| state.files.get(&id));
+        views.extend(file.map(|file| ChangeView::File(Box::new(FileView::of(file)))));
+    }
+    for id in changed.nodes {
+        let node = state.nodes.get(&id).filter(|node| !node.removed);
+        if let Some((node, nodes)) = node.zip(nodes) {
+            let view = nodes.view(state, node, caller);
+            views.push(ChangeView::Node(Box::new(view)));
+        }
     }
     views
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Job(JobId),
-    Task(TaskId),
-    File(jiggablend_raft::FileId),
-    Node(jiggablend_raft::NodeId),
+/// What changed, each thing once, the tasks of a job together.
+#[derive(Default)]
+struct Changed {
+    jobs: BTreeSet<JobId>,
+    tasks: BTreeMap<JobId, BTreeSet<u32>>,
+    files: BTreeSet<(JobId, FileId)>,
+    nodes: BTreeSet<NodeId>,
+}
+
+impl Changed {
+    fn new(changes: &[Change]) -> Self {
+        let mut changed = Self::default();
+        for change in changes {
+            match change {
+                Change::Job(id) => {
+                    changed.jobs.insert(*id);
+                }
+                Change::Task(id) => {
+                    changed.tasks.entry(id.job).or_default().insert(id.index);
+                }
+                Change::File(job, id) => {
+                    changed.files.insert((*job, *id));
+                }
+                Change::Node(id) => {
+                    changed.nodes.insert(*id);
+                }
+                // Between the leader and a runner; the task's own change tells the rest.
+                Change::Revoked(..) => {}
+            }
+        }
+        changed
+    }
 }
 
 pub(super) fn visible_progress(

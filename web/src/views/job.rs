@@ -151,7 +151,7 @@ fn frames_text(job: &Job) -> Option<String> {
         TaskKind::Encode => None,
     });
     let first = frames.next()?;
-    Some(match frames.last() {
+    Some(match frames.next_back() {
         Some(last) => format!("{first}-{last}"),
         None => first.to_string(),
     })
@@ -213,18 +213,7 @@ impl SceneFactsView {
 impl JobView {
     pub(crate) fn of(state: &State, job: &Job) -> Self {
         let file = |id: FileId| state.files.get(&id).map(FileView::of);
-        let mut newest_attempts: BTreeMap<u32, TaskAttempts> = BTreeMap::new();
-        for attempt in &job.attempts {
-            newest_attempts
-                .entry(attempt.task)
-                .or_default()
-                .take(attempt);
-        }
-        let tasks = job.tasks.iter().zip(0..).map(|(task, index)| {
-            let attempts = newest_attempts.remove(&index).unwrap_or_default();
-            TaskView::new(task, index, &attempts)
-        });
-        let tasks = tasks.collect();
+        let tasks = TaskView::of_each(job, |_| true);
         Self {
             summary: JobSummary::of(state, job),
             scene: job.scene.and_then(file),
@@ -257,14 +246,20 @@ impl<'a> TaskAttempts<'a> {
 }
 
 impl TaskView {
-    /// The view of one task alone.
-    pub(crate) fn of(job: &Job, index: u32) -> Option<Self> {
-        let task = job.tasks.get(index as usize)?;
-        let mut attempts = TaskAttempts::default();
-        for attempt in job.attempts.iter().filter(|attempt| attempt.task == index) {
-            attempts.take(attempt);
+    /// The views of the job's tasks that are wanted, by index. Goes through the job once.
+    pub(crate) fn of_each(job: &Job, is_wanted: impl Fn(u32) -> bool) -> Vec<Self> {
+        let mut attempts: BTreeMap<u32, TaskAttempts<'_>> = BTreeMap::new();
+        for attempt in job.attempts.iter().filter(|of| is_wanted(of.task)) {
+            attempts.entry(attempt.task).or_default().take(attempt);
         }
-        Some(Self::new(task, index, &attempts))
+        let tasks = job.tasks.iter().zip(0..);
+        tasks
+            .filter(|(_, index)| is_wanted(*index))
+            .map(|(task, index)| {
+                let attempts = attempts.remove(&index).unwrap_or_default();
+                Self::new(task, index, &attempts)
+            })
+            .collect()
     }
 
     fn new(task: &Task, index: u32, attempts: &TaskAttempts<'_>) -> Self {

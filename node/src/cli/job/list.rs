@@ -8,7 +8,7 @@ use crate::cli::CliError;
 use crate::cli::api_types::{JobSummary, state_word};
 use crate::cli::args::JobListArgs;
 use crate::cli::client::Client;
-use crate::cli::output::{self, Output, Tone, cell, toned};
+use crate::cli::output::{self, Output, Tone, Width, cell, toned};
 
 pub async fn run(args: &JobListArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     let jobs = newest(client, args.limit as usize).await?;
@@ -20,7 +20,15 @@ pub async fn run(args: &JobListArgs, client: &Client, output: &Output) -> Result
         output.note("there are no jobs yet; hand one in with `jiggablend job submit SCENE.blend`");
         return Ok(());
     }
-    let mut table = output::table(&["id", "name", "state", "done", "owner", "age", "frames"]);
+    let mut table = output::table(&[
+        ("id", Width::Fixed),
+        ("name", Width::Flexible),
+        ("state", Width::Fixed),
+        ("done", Width::Fixed),
+        ("owner", Width::Flexible),
+        ("age", Width::Fixed),
+        ("frames", Width::Flexible),
+    ]);
     for job in jobs {
         let job: JobSummary = serde_json::from_value(job)
             .map_err(|error| CliError::Refused(format!("cannot understand a job: {error}")))?;

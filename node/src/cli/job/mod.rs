@@ -61,7 +61,17 @@ async fn find(client: &Client, text: &str) -> Result<JobId, CliError> {
 
 async fn cancel(args: &JobCancelArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     let job = find(client, &args.job.job).await?;
-    let answer: Value = client.delete(&path_of(job)).await?;
+    let answer: Value = match client.delete(&path_of(job)).await {
+        // It may be our own doing: the answer to an earlier attempt was lost.
+        Err(CliError::Problem(problem)) if problem.name() == "job-is-over" => {
+            let over: Value = client.get_existing(&path_of(job)).await?;
+            match over["state"] == "cancelled" {
+                true => over,
+                false => return Err(CliError::Problem(problem)),
+            }
+        }
+        answer => answer?,
+    };
     if output.is_json() {
         output.json(&answer);
         return Ok(());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indicatif::ProgressBar;
 
 use super::view::{JobView, Running};
-use crate::cli::output::{Output, clean, duration};
+use crate::cli::output::{Output, about, clean};
 
 /// More frames at once than this are only counted: the terminal has no more lines to spare.
 const MAX_LINES: usize = 8;
@@ -81,7 +81,7 @@ fn overall_text(view: &JobView) -> String {
         parts.push(format!("waiting for {}", clean(what)));
     }
     if let Some(remaining) = view.remaining_time().filter(|time| !time.is_zero()) {
-        parts.push(format!("about {} left", duration(remaining)));
+        parts.push(format!("about {} left", about(remaining)));
     }
     parts.join(", ")
 }

@@ -8,7 +8,7 @@ use super::view::JobView;
 use crate::cli::CliError;
 use crate::cli::api_types::{Job, state_word};
 use crate::cli::client::Client;
-use crate::cli::output::{Output, age, bytes, duration, since, utc_time};
+use crate::cli::output::{Output, about, age, bytes, duration, since, utc_time};
 
 pub async fn run(job: JobId, client: &Client, output: &Output) -> Result<(), CliError> {
     let raw: Value = client.get(&path_of(job)).await?;
@@ -57,14 +57,14 @@ fn lines(job: Job) -> Vec<String> {
     }
     lines.push(format!("owner     {}", summary.owner.name));
     lines.push(format!(
-        "created   {} ({})",
+        "created   {} ({} ago)",
         utc_time(summary.created_at_ms),
         age(summary.created_at_ms)
     ));
     if let (Some(started), Some(finished)) = (summary.started_at_ms, summary.finished_at_ms) {
         lines.push(format!("took      {}", duration(since(started, finished))));
     } else if let Some(remaining) = view.remaining_time() {
-        lines.push(format!("left      about {}", duration(remaining)));
+        lines.push(format!("left      about {}", about(remaining)));
     }
     if let Some(scene) = scene {
         lines.push(format!(

@@ -44,6 +44,7 @@ async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView,
     let mut watcher = Watcher::new(output);
     watcher.begin(&view, raw);
     let mut events = Events::after(client, index);
+    let mut has_leader = true;
     while !view.summary.state.is_final() {
         match events.next().await? {
             Event::Changes(changes) => {
@@ -64,8 +65,12 @@ async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView,
                 watcher.tell(view.hear_job(whole));
             }
             Event::Progress(progress) => view.hear_progress(progress),
-            Event::Leader(None) => output.note("the farm has no leader now; waiting for one"),
-            Event::Leader(Some(_)) => {}
+            Event::Leader(leader) => {
+                if leader.is_none() && has_leader {
+                    output.note("the farm has no leader now; waiting for one");
+                }
+                has_leader = leader.is_some();
+            }
             Event::Moved { from, to } => {
                 output.note(&format!(
                     "{from} does not answer any more; going on through {to}"
@@ -74,6 +79,10 @@ async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView,
         }
         watcher.draw(&view);
     }
+    // Events show things as they are when they are sent: the job may be seen as over before the
+    // events of its last tasks have come.
+    let (_, whole, _) = snapshot(client, job, events.last_index()).await?;
+    watcher.tell(view.hear_job(whole));
     watcher.end(&view);
     Ok(view)
 }

@@ -42,6 +42,26 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// The largest unit alone, for tables: `12 s`, `3 min`, `2 h`, `3 d`.
+pub fn short_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A time that was estimated: no smaller unit than whole seconds, rounded up.
+pub fn about(time: Duration) -> String {
+    let seconds = Duration::from_secs(time.as_millis().div_ceil(1_000) as u64);
+    match seconds.as_secs() {
+        0..60 => short_duration(seconds),
+        _ => duration(seconds),
+    }
+}
+
 fn two_units(seconds: u64, large: u64, large_name: &str, small: u64, small_name: &str) -> String {
     let rest = seconds % large / small;
     if rest == 0 {
@@ -92,6 +112,13 @@ mod tests {
         assert_eq!(shown(180_000), "3 min");
         assert_eq!(shown(7_800_000), "2 h 10 min");
         assert_eq!(shown(273_600_000), "3 d 4 h");
+    }
+
+    #[test]
+    fn an_estimate_has_no_milliseconds() {
+        assert_eq!(about(Duration::from_millis(359)), "1 s");
+        assert_eq!(about(Duration::from_millis(12_001)), "13 s");
+        assert_eq!(about(Duration::from_millis(59_900)), "1 min");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 mod format;
 mod table;
 
-pub use format::{bytes, clean, duration, is_harmless, since, utc_time};
-pub use table::{Tone, cell, table, toned};
+pub use format::{about, bytes, clean, duration, is_harmless, short_duration, since, utc_time};
+pub use table::{Tone, Width, cell, table, toned};
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiggablend_raft::TimestampMs;
@@ -31,13 +32,15 @@ pub struct Output {
     json: bool,
     mode: ProgressMode,
     bars: MultiProgress,
+    /// Why a result could not be written.
+    write_error: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl Output {
     /// `json`: results and errors are for programs, and there is no progress.
     pub fn new(json: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let mode = match (json, std::io::stderr().is_terminal() && !dumb) {
+        let mode = match (json, io::stderr().is_terminal() && !dumb) {
             (true, _) => ProgressMode::Nothing,
             (false, true) => ProgressMode::Bars,
             (false, false) => ProgressMode::Lines,
@@ -50,6 +53,7 @@ impl Output {
             json,
             mode,
             bars: MultiProgress::with_draw_target(target),
+            write_error: Arc::default(),
         }
     }
 
@@ -84,11 +88,35 @@ impl Output {
     }
 
     fn result(&self, text: &str) {
-        // A reader that has seen enough (`| head`) is no error of ours.
-        self.bars.suspend(|| {
-            let mut stdout = std::io::stdout().lock();
-            let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+        let written = self.bars.suspend(|| {
+            let mut stdout = io::stdout().lock();
+            writeln!(stdout, "{text}").and_then(|()| stdout.flush())
         });
+        match written {
+            // A reader that has seen enough (`| head`) is no error of ours.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                *self.write_error() = Some(error);
+            }
+            _ => {}
+        }
+    }
+
+    fn write_error(&self) -> std::sync::MutexGuard<'_, Option<io::Error>> {
+        self.write_error
+            .lock()
+            .expect("nothing panics while it holds the error")
+    }
+
+    /// An error where some result did not reach stdout, for example because a disk is full.
+    pub fn written(&self) -> Result<(), CliError> {
+        match self.write_error().take() {
+            None => Ok(()),
+            Some(error) => Err(CliError::file(
+                "cannot write the result to",
+                "stdout",
+                error,
+            )),
+        }
     }
 
     /// A message. With `--json` there is none: stderr is for the error alone.
@@ -109,7 +137,7 @@ impl Output {
 
     fn message(&self, text: &str) {
         self.bars.suspend(|| {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            let _ = writeln!(io::stderr().lock(), "{text}");
         });
     }
 
@@ -147,7 +175,7 @@ impl Output {
     }
 }
 
-/// `3 min ago`.
+/// How long ago: `3 min`.
 pub fn age(then: TimestampMs) -> String {
-    format!("{} ago", duration(since(then, TimestampMs::now())))
+    short_duration(since(then, TimestampMs::now()))
 }

@@ -1,6 +1,6 @@
 //! Tables that fit the terminal and can be cut apart by programs.
 
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::clean;
 
@@ -13,13 +13,29 @@ pub enum Tone {
     Plain,
 }
 
-/// A table without lines. It is as wide as the terminal at most, and unbounded without one.
-pub fn table(header: &[&str]) -> Table {
+/// What becomes of a column where the terminal is narrow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// As wide as what is in it: ids and numbers are of no use in two pieces.
+    Fixed,
+    /// May be broken into lines.
+    Flexible,
+}
+
+/// A table without lines. It is as wide as the terminal where its columns allow it, and unbounded
+/// without one.
+pub fn table(header: &[(&str, Width)]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(header.iter().map(|title| title.to_uppercase()));
+        .set_header(header.iter().map(|(title, _)| title.to_uppercase()));
+    for (column, (_, width)) in table.column_iter_mut().zip(header) {
+        column.set_padding((0, 2));
+        if *width == Width::Fixed {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
     table
 }
 

@@ -124,11 +124,12 @@ export class Farm {
   }
 
   #step() {
-    const active = [...this.jobs.values()].filter((job) => job.state === "active");
+    // The newest first, so that a huge job does not keep a new one waiting.
+    const active = [...this.jobs.values()].filter((job) => job.state === "active").reverse();
     for (const job of active) {
       for (const one of job.tasks) if (one.state === "leased" && Date.now() >= one.ends_at_ms) this.finish(job, one);
-      for (const id of [1, 2, 3]) this.#lease(job, id);
     }
+    for (const job of active) for (const id of [1, 2, 3]) this.#lease(job, id);
     const running = active.flatMap((job) => job.tasks.filter((one) => one.state === "leased").map((one) => ({
       job: job.id, task: one.index, epoch: one.epoch, node: one.node, fraction: fraction(one), text: "Sample 32/64",
     })));
