@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use openraft::ReadPolicy;
 use openraft::errors::{Fatal, RaftError};
 use openraft::rt::WatchReceiver as _;
@@ -41,9 +43,13 @@ pub(super) async fn propose(inner: &Inner, command: Command) -> Result<Effect, P
         return Err(Refusal::Invalid(reason).into());
     }
     let deadline = Instant::now() + PATIENCE;
-    let settled = with_leader(inner, deadline, async |leader| match leader {
-        leader if leader == inner.config.node => write_here(inner, command.clone()).await,
-        leader => forward(inner, leader, &command).await,
+    let settled = with_leader(inner, deadline, |leader| {
+        let command = command.clone();
+        if leader == inner.config.node {
+            write_here(inner, command).boxed()
+        } else {
+            forward(inner, leader, command).boxed()
+        }
     })
     .await?;
     if !caught_up(inner, settled.index, CATCH_UP).await {
@@ -57,20 +63,7 @@ pub(super) async fn propose(inner: &Inner, command: Command) -> Result<Effect, P
 
 pub(super) async fn read_barrier(inner: &Inner) -> Result<(), ProposeError> {
     let deadline = Instant::now() + PATIENCE;
-    let index = with_leader(inner, deadline, async |leader| match leader {
-        leader if leader == inner.config.node => match read_index_as_leader(inner).await {
-            ReadIndex::Known(index) => Ok(index),
-            ReadIndex::NotLeading(reason) => Err(Missed::Again(reason)),
-        },
-        leader => match ask(inner, leader, &Request::ReadIndex).await? {
-            Response::ReadIndex(ReadIndex::Known(index)) => Ok(index),
-            Response::ReadIndex(ReadIndex::NotLeading(reason)) => Err(Missed::Again(reason)),
-            _ => Err(Missed::Again(format!(
-                "node {leader} answered another question"
-            ))),
-        },
-    })
-    .await?;
+    let index = with_leader(inner, deadline, |leader| read_index(inner, leader).boxed()).await?;
     let left = deadline.saturating_duration_since(Instant::now());
     if caught_up(inner, index, left).await {
         return Ok(());
@@ -80,11 +73,33 @@ pub(super) async fn read_barrier(inner: &Inner) -> Result<(), ProposeError> {
     )))
 }
 
+/// The leader's read index, asked of this node or another one.
+async fn read_index(inner: &Inner, leader: NodeId) -> Result<u64, Missed> {
+    let answer = if leader == inner.config.node {
+        read_index_as_leader(inner).await
+    } else {
+        match ask(inner, leader, &Request::ReadIndex).await? {
+            Response::ReadIndex(answer) => answer,
+            _ => {
+                let reason = format!("node {leader} answered another question");
+                return Err(Missed::Again(reason));
+            }
+        }
+    };
+    match answer {
+        ReadIndex::Known(index) => Ok(index),
+        ReadIndex::NotLeading(reason) => Err(Missed::Again(reason)),
+    }
+}
+
 /// Tries with whoever leads until one try succeeds or the deadline is over.
-async fn with_leader<T>(
-    inner: &Inner,
+///
+/// `attempt` boxes its future: the compiler cannot yet prove an async closure's future `Send` for
+/// every lifetime, and callers spawn what is proposed.
+async fn with_leader<'a, T>(
+    inner: &'a Inner,
     deadline: Instant,
-    mut attempt: impl AsyncFnMut(NodeId) -> Result<T, Missed>,
+    mut attempt: impl FnMut(NodeId) -> BoxFuture<'a, Result<T, Missed>>,
 ) -> Result<T, ProposeError> {
     let mut metrics = inner.raft.metrics();
     let mut last_reason = "none is known".to_owned();
@@ -138,8 +153,8 @@ fn stopped(inner: &Inner, fatal: &Fatal<crate::consensus::TypeConfig>) -> Missed
     Missed::Stopped(reason)
 }
 
-async fn forward(inner: &Inner, leader: NodeId, command: &Command) -> Result<Settled, Missed> {
-    match ask(inner, leader, &Request::Propose(command.clone())).await? {
+async fn forward(inner: &Inner, leader: NodeId, command: Command) -> Result<Settled, Missed> {
+    match ask(inner, leader, &Request::Propose(command)).await? {
         Response::Proposed(Forwarded::Applied { index, result }) => Ok(Settled { index, result }),
         Response::Proposed(Forwarded::NotLeading(reason)) => Err(Missed::Again(reason)),
         _ => Err(Missed::Again(format!(
