@@ -61,8 +61,8 @@ for engine in ("CYCLES", "BLENDER_EEVEE", "BLENDER_WORKBENCH"):
 
 # All below is Workbench, which starts quickest, unless it must be Cycles.
 render.use_border, render.use_crop_to_border = True, True
-render.border_min_x, render.border_max_x = 0.13, 0.77
-render.border_min_y, render.border_max_y = 0.21, 0.91
+render.border_min_x, render.border_max_x = 0.13, 0.8
+render.border_min_y, render.border_max_y = 0.26, 0.91
 save("cropped")
 render.use_crop_to_border = False
 save("bordered")
