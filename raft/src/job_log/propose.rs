@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use openraft::ReadPolicy;
 use openraft::errors::{Fatal, RaftError};
 use openraft::rt::WatchReceiver as _;
@@ -41,9 +42,15 @@ pub(super) async fn propose(inner: &Inner, command: Command) -> Result<Effect, P
         return Err(Refusal::Invalid(reason).into());
     }
     let deadline = Instant::now() + PATIENCE;
-    let settled = with_leader(inner, deadline, async |leader| match leader {
-        leader if leader == inner.config.node => write_here(inner, command.clone()).await,
-        leader => forward(inner, leader, &command).await,
+    let command = &command;
+    let settled = with_leader(inner, deadline, |leader| {
+        Box::pin(async move {
+            if leader == inner.config.node {
+                write_here(inner, command.clone()).await
+            } else {
+                forward(inner, leader, command).await
+            }
+        })
     })
     .await?;
     if !caught_up(inner, settled.index, CATCH_UP).await {
@@ -57,18 +64,24 @@ pub(super) async fn propose(inner: &Inner, command: Command) -> Result<Effect, P
 
 pub(super) async fn read_barrier(inner: &Inner) -> Result<(), ProposeError> {
     let deadline = Instant::now() + PATIENCE;
-    let index = with_leader(inner, deadline, async |leader| match leader {
-        leader if leader == inner.config.node => match read_index_as_leader(inner).await {
-            ReadIndex::Known(index) => Ok(index),
-            ReadIndex::NotLeading(reason) => Err(Missed::Again(reason)),
-        },
-        leader => match ask(inner, leader, &Request::ReadIndex).await? {
-            Response::ReadIndex(ReadIndex::Known(index)) => Ok(index),
-            Response::ReadIndex(ReadIndex::NotLeading(reason)) => Err(Missed::Again(reason)),
-            _ => Err(Missed::Again(format!(
-                "node {leader} answered another question"
-            ))),
-        },
+    let index = with_leader(inner, deadline, |leader| {
+        Box::pin(async move {
+            let answer = if leader == inner.config.node {
+                read_index_as_leader(inner).await
+            } else {
+                match ask(inner, leader, &Request::ReadIndex).await? {
+                    Response::ReadIndex(answer) => answer,
+                    _ => {
+                        let reason = format!("node {leader} answered another question");
+                        return Err(Missed::Again(reason));
+                    }
+                }
+            };
+            match answer {
+                ReadIndex::Known(index) => Ok(index),
+                ReadIndex::NotLeading(reason) => Err(Missed::Again(reason)),
+            }
+        })
     })
     .await?;
     let left = deadline.saturating_duration_since(Instant::now());
@@ -81,10 +94,13 @@ pub(super) async fn read_barrier(inner: &Inner) -> Result<(), ProposeError> {
 }
 
 /// Tries with whoever leads until one try succeeds or the deadline is over.
-async fn with_leader<T>(
+///
+/// The tries are boxed: with an async closure the compiler cannot see that the whole future is
+/// `Send`, and then no handler of the web port could propose.
+async fn with_leader<'a, T>(
     inner: &Inner,
     deadline: Instant,
-    mut attempt: impl AsyncFnMut(NodeId) -> Result<T, Missed>,
+    attempt: impl Fn(NodeId) -> BoxFuture<'a, Result<T, Missed>>,
 ) -> Result<T, ProposeError> {
     let mut metrics = inner.raft.metrics();
     let mut last_reason = "none is known".to_owned();
