@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use openraft::ReadPolicy;
 use openraft::errors::{Fatal, RaftError};
@@ -43,13 +42,15 @@ pub(super) async fn propose(inner: &Inner, command: Command) -> Result<Effect, P
         return Err(Refusal::Invalid(reason).into());
     }
     let deadline = Instant::now() + PATIENCE;
+    let command = &command;
     let settled = with_leader(inner, deadline, |leader| {
-        let command = command.clone();
-        if leader == inner.config.node {
-            write_here(inner, command).boxed()
-        } else {
-            forward(inner, leader, command).boxed()
-        }
+        Box::pin(async move {
+            if leader == inner.config.node {
+                write_here(inner, command.clone()).await
+            } else {
+                forward(inner, leader, command).await
+            }
+        })
     })
     .await?;
     if !caught_up(inner, settled.index, CATCH_UP).await {
@@ -63,7 +64,26 @@ pub(super) async fn propose(inner: &Inner, command: Command) -> Result<Effect, P
 
 pub(super) async fn read_barrier(inner: &Inner) -> Result<(), ProposeError> {
     let deadline = Instant::now() + PATIENCE;
-    let index = with_leader(inner, deadline, |leader| read_index(inner, leader).boxed()).await?;
+    let index = with_leader(inner, deadline, |leader| {
+        Box::pin(async move {
+            let answer = if leader == inner.config.node {
+                read_index_as_leader(inner).await
+            } else {
+                match ask(inner, leader, &Request::ReadIndex).await? {
+                    Response::ReadIndex(answer) => answer,
+                    _ => {
+                        let reason = format!("node {leader} answered another question");
+                        return Err(Missed::Again(reason));
+                    }
+                }
+            };
+            match answer {
+                ReadIndex::Known(index) => Ok(index),
+                ReadIndex::NotLeading(reason) => Err(Missed::Again(reason)),
+            }
+        })
+    })
+    .await?;
     let left = deadline.saturating_duration_since(Instant::now());
     if caught_up(inner, index, left).await {
         return Ok(());
@@ -73,33 +93,14 @@ pub(super) async fn read_barrier(inner: &Inner) -> Result<(), ProposeError> {
     )))
 }
 
-/// The leader's read index, asked of this node or another one.
-async fn read_index(inner: &Inner, leader: NodeId) -> Result<u64, Missed> {
-    let answer = if leader == inner.config.node {
-        read_index_as_leader(inner).await
-    } else {
-        match ask(inner, leader, &Request::ReadIndex).await? {
-            Response::ReadIndex(answer) => answer,
-            _ => {
-                let reason = format!("node {leader} answered another question");
-                return Err(Missed::Again(reason));
-            }
-        }
-    };
-    match answer {
-        ReadIndex::Known(index) => Ok(index),
-        ReadIndex::NotLeading(reason) => Err(Missed::Again(reason)),
-    }
-}
-
 /// Tries with whoever leads until one try succeeds or the deadline is over.
 ///
-/// `attempt` boxes its future: the compiler cannot yet prove an async closure's future `Send` for
-/// every lifetime, and callers spawn what is proposed.
+/// The tries are boxed: with an async closure the compiler cannot see that the whole future is
+/// `Send`, and then no handler of the web port could propose.
 async fn with_leader<'a, T>(
-    inner: &'a Inner,
+    inner: &Inner,
     deadline: Instant,
-    mut attempt: impl FnMut(NodeId) -> BoxFuture<'a, Result<T, Missed>>,
+    attempt: impl Fn(NodeId) -> BoxFuture<'a, Result<T, Missed>>,
 ) -> Result<T, ProposeError> {
     let mut metrics = inner.raft.metrics();
     let mut last_reason = "none is known".to_owned();
@@ -153,8 +154,8 @@ fn stopped(inner: &Inner, fatal: &Fatal<crate::consensus::TypeConfig>) -> Missed
     Missed::Stopped(reason)
 }
 
-async fn forward(inner: &Inner, leader: NodeId, command: Command) -> Result<Settled, Missed> {
-    match ask(inner, leader, &Request::Propose(command)).await? {
+async fn forward(inner: &Inner, leader: NodeId, command: &Command) -> Result<Settled, Missed> {
+    match ask(inner, leader, &Request::Propose(command.clone())).await? {
         Response::Proposed(Forwarded::Applied { index, result }) => Ok(Settled { index, result }),
         Response::Proposed(Forwarded::NotLeading(reason)) => Err(Missed::Again(reason)),
         _ => Err(Missed::Again(format!(
