@@ -17,6 +17,8 @@ mod job_log;
 mod machine;
 mod projection;
 mod state;
+#[cfg(test)]
+mod testing;
 
 pub use command::*;
 pub use entities::*;

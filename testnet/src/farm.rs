@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::api::Api;
 use crate::node::{KilledNode, NodeProcess, NodeSettings};
@@ -23,6 +24,13 @@ pub struct FarmOptions {
     pub environment: Vec<(String, String)>,
 }
 
+/// One farm at a time in a process: several at once on a small machine would wait for each other
+/// until their deadlines. Held for as long as nodes run.
+pub async fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
+}
+
 /// Where a farm's nodes keep their data.
 #[derive(Debug)]
 enum Place {
@@ -38,6 +46,8 @@ pub struct Farm {
     options: FarmOptions,
     nodes: BTreeMap<usize, NodeProcess>,
     killed: BTreeMap<usize, KilledNode>,
+    /// Last, so that it is given back when the nodes have ended.
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Farm {
@@ -65,6 +75,7 @@ impl Farm {
             options,
             nodes: BTreeMap::new(),
             killed: BTreeMap::new(),
+            _turn: turn().await,
         };
         for _ in 0..nodes {
             farm.add_node().await?;

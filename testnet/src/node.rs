@@ -42,6 +42,7 @@ pub struct NodeSettings {
     pub log: PathBuf,
     /// More arguments for `node start` and `node join`.
     pub arguments: Vec<String>,
+    /// Variables for the process; an empty value takes the variable away.
     pub environment: Vec<(String, String)>,
     /// Commands before `jiggablend`, for example `ip netns exec NAME`.
     pub wrapper: Vec<String>,
@@ -141,8 +142,13 @@ impl NodeSettings {
             .args(&self.arguments)
             .env("ENABLE_LOCAL_AUTH", "true")
             .env("LOCAL_TEST_EMAIL", TEST_EMAIL)
-            .env("LOCAL_TEST_PASSWORD", TEST_PASSWORD)
-            .envs(self.environment.iter().cloned());
+            .env("LOCAL_TEST_PASSWORD", TEST_PASSWORD);
+        for (name, value) in &self.environment {
+            match value.is_empty() {
+                true => command.env_remove(name),
+                false => command.env(name, value),
+            };
+        }
         Ok(command)
     }
 

@@ -41,6 +41,13 @@ where
     let mut last_seen = "nothing yet".to_owned();
     loop {
         let left = deadline.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(TestnetError::Timeout {
+                what: what.to_owned(),
+                waited: deadline,
+                last_seen,
+            });
+        }
         match tokio::time::timeout(left, look()).await {
             Ok(Look::Seen(value)) => return Ok(value),
             Ok(Look::NotYet(seen)) => last_seen = seen,
@@ -50,15 +57,10 @@ where
                     why,
                 });
             }
-            Err(_) => {
-                return Err(TestnetError::Timeout {
-                    what: what.to_owned(),
-                    waited: deadline,
-                    last_seen,
-                });
-            }
+            // The look hung until the deadline: the next turn ends the wait.
+            Err(_) => {}
         }
-        tokio::time::sleep(PAUSE.min(left)).await;
+        tokio::time::sleep(PAUSE.min(deadline.saturating_sub(started.elapsed()))).await;
     }
 }
 

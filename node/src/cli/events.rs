@@ -120,11 +120,6 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// Everything up to this index was given out, or asked to be read anew.
-    pub fn last_index(&self) -> u64 {
-        self.cursor.last_index
-    }
-
     /// The next event. An error only where no node of the farm answers any more.
     pub async fn next(&mut self) -> Result<Event, CliError> {
         loop {

@@ -156,6 +156,8 @@ impl Blender {
 
     /// Opens a scene file, without its user interface and without running its scripts.
     pub(super) async fn open(&mut self, scene: &Path) -> Result<SceneFacts, Failure> {
+        // What stands there from another scene says nothing of this one.
+        self.take_log();
         let opened = match self.ask(&Order::Open { scene }).await? {
             Answer::Opened(opened) => opened,
             other => return Err(out_of_turn(&other)),
@@ -308,3 +310,7 @@ fn missing_engine(line: &str, scene: &str) -> Option<String> {
     rest.starts_with(&format!("{scene}'"))
         .then(|| engine.to_owned())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -175,7 +175,7 @@ fn with_cpu(mut devices: Vec<Device>) -> Vec<Device> {
 
 /// Where Blender is: what was configured, or `blender` on the PATH. A folder stands for the
 /// Blender or the virtual environment in it.
-fn locate_blender(
+pub(super) fn locate_blender(
     configured: Option<&Path>,
     path_variable: Option<&OsStr>,
 ) -> Result<BlenderProgram, String> {

@@ -105,7 +105,7 @@ mod tests {
         let text = log.take();
         assert!(text.len() <= MAX_LOG_BYTES + 64, "{} bytes", text.len());
         assert!(
-            text.starts_with("(46 earlier lines left out)\n"),
+            text.starts_with("(45 earlier lines left out)\n"),
             "{text:.40}"
         );
         assert!(text.ends_with("\nthe end\n"));

@@ -20,6 +20,12 @@ mod queue;
 mod scenes;
 mod scratch;
 mod slot;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -134,11 +140,12 @@ pub struct RunnerConfig {
 }
 
 impl RunnerConfig {
-    /// One slot, the farm's usual number of copies, an hour a frame.
+    /// One slot, the farm's usual number of copies, an hour a frame, and the ffmpeg that
+    /// JIGGABLEND_FFMPEG names.
     pub fn new(scratch: PathBuf) -> Self {
         Self {
             blender: None,
-            ffmpeg: None,
+            ffmpeg: std::env::var_os("JIGGABLEND_FFMPEG").map(PathBuf::from),
             render: true,
             slots: 1,
             scratch,

@@ -58,6 +58,8 @@ pub(super) fn command(program: &Path, home: &Path) -> Command {
 pub(super) struct Group {
     child: Child,
     id: Pid,
+    /// Set once the program is reaped: from then on its number may be another's.
+    ended: Option<ExitStatus>,
     output: Output,
 }
 
@@ -80,7 +82,12 @@ impl Group {
             .map(Pid::from_raw)
             .ok_or_else(|| io::Error::other("the program ended as it started"))?;
         let output = Output::read(pipe::Receiver::from_owned_fd(reader.into())?);
-        Ok(Self { child, id, output })
+        Ok(Self {
+            child,
+            id,
+            ended: None,
+            output,
+        })
     }
 
     pub(super) fn id(&self) -> Pid {
@@ -93,16 +100,22 @@ impl Group {
 
     /// Ends every process of the group at once.
     pub(super) fn kill(&self) {
-        // An error means that none of them is left.
-        let _ = killpg(self.id, Signal::SIGKILL);
+        if self.ended.is_none() {
+            // An error means that none of them is left.
+            let _ = killpg(self.id, Signal::SIGKILL);
+        }
     }
 
     /// Waits until the program has ended; whatever it left running is killed then.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        let status = self.child.wait().await;
+        if let Some(status) = self.ended {
+            return Ok(status);
+        }
+        let status = self.child.wait().await?;
         self.kill();
+        self.ended = Some(status);
         self.output.ended().await;
-        status
+        Ok(status)
     }
 }
 

@@ -91,6 +91,7 @@ fn a_job_that_is_over_before_its_events_come_still_tells_of_every_frame() {
         ..Habits::default()
     };
     let node = FakeNode::start(&farm, ahead);
+    let _barn = FakeNode::start(&farm, ahead);
     let said = Machine::with_node(&node.url)
         .run(&["job", "watch", "last"])
         .expect_code(0);

@@ -10,6 +10,8 @@ mod invariants;
 mod jobs;
 mod leases;
 mod nodes;
+#[cfg(test)]
+mod tests;
 mod touched;
 mod users;
 

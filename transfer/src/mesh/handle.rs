@@ -36,6 +36,9 @@ const LISTENING: Duration = Duration::from_secs(5);
 const REACHING_STRANGER: Duration = Duration::from_secs(6);
 /// A join or a question of a stranger, from first to last byte.
 const SERVING_STRANGER: Duration = Duration::from_secs(60);
+/// How often a joiner asks everyone that it knows, and how long it waits between.
+const JOIN_ROUNDS: u32 = 3;
+const JOIN_PAUSE: Duration = Duration::from_millis(300);
 
 /// A node's place in the mesh. Cheap to clone; the swarm runs in a task of its own, which ends
 /// with [`Mesh::shutdown`] or with the last clone.
@@ -359,6 +362,25 @@ impl Mesh {
     ///
     /// Tries the ticket's members in turn, then the members of that farm that mDNS has found.
     pub async fn join(&self, ticket: &Ticket, name: &str) -> Result<Vec<u8>, JoinError> {
+        // The farm makes a member's connection anew, and the answer that tells the joiner so may
+        // be lost with the old one. Asking again gets the same answer.
+        for _ in 1..JOIN_ROUNDS {
+            match self.ask_everyone_to_join(ticket, name).await {
+                Err(JoinError::Unreachable(reason)) => {
+                    tracing::debug!(%reason, "asking the farm once more");
+                    tokio::time::sleep(JOIN_PAUSE).await;
+                }
+                decided => return decided,
+            }
+        }
+        self.ask_everyone_to_join(ticket, name).await
+    }
+
+    async fn ask_everyone_to_join(
+        &self,
+        ticket: &Ticket,
+        name: &str,
+    ) -> Result<Vec<u8>, JoinError> {
         let mut reasons = Vec::new();
         let mut other_farm = None;
         let mut tried = BTreeSet::from([self.inner.own]);

@@ -38,7 +38,7 @@ pub async fn run(job: JobId, client: &Client, output: &Output) -> Result<(), Cli
 
 /// The whole of what is known when the job is over.
 async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView, CliError> {
-    let (index, first, raw) = snapshot(client, job, 0).await?;
+    let (index, first, raw) = snapshot(client, job, AtLeast::Anything).await?;
     let mut view = JobView::new(first);
     hear_node_names(client, &mut view).await?;
     let mut watcher = Watcher::new(output);
@@ -61,7 +61,7 @@ async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView,
                 }
             }
             Event::Reset { index } => {
-                let (_, whole, _) = snapshot(client, job, index).await?;
+                let (_, whole, _) = snapshot(client, job, AtLeast::Index(index)).await?;
                 watcher.tell(view.hear_job(whole));
             }
             Event::Progress(progress) => view.hear_progress(progress),
@@ -81,37 +81,55 @@ async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView,
     }
     // Events show things as they are when they are sent: the job may be seen as over before the
     // events of its last tasks have come.
-    let (_, whole, _) = snapshot(client, job, events.last_index()).await?;
+    let (_, whole, _) = snapshot(client, job, AtLeast::JobOver).await?;
     watcher.tell(view.hear_job(whole));
     watcher.end(&view);
     Ok(view)
 }
 
-/// The job as of log index `at_least` or later, and the index as of which it is: every event
-/// after that index adds to it. The raw answer is for `--json`.
+/// How new a snapshot must be. What was seen through one node may not have reached another yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtLeast {
+    Anything,
+    Index(u64),
+    JobOver,
+}
+
+impl AtLeast {
+    fn is_reached(self, index: u64, job: &Job) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Index(wanted) => index >= wanted,
+            Self::JobOver => job.summary.state.is_final(),
+        }
+    }
+}
+
+/// The job, at least that new, and the index as of which it is: every event after that index adds
+/// to it. The raw answer is for `--json`.
 async fn snapshot(
     client: &Client,
     job: JobId,
-    at_least: u64,
+    at_least: AtLeast,
 ) -> Result<(u64, Job, Value), CliError> {
     let deadline = Instant::now() + CATCH_UP;
     loop {
         // The index is read first: the job is then at least that new, if the same node gave both.
         let (farm_from, farm) = client.get_from::<Farm>("/api/farm", false).await?;
-        let is_known = at_least > 0;
+        let is_known = at_least != AtLeast::Anything;
         let (job_from, raw) = client.get_from::<Value>(&path_of(job), is_known).await?;
-        if farm_from == job_from && farm.applied_index >= at_least {
-            let whole = serde_json::from_value(raw.clone()).map_err(|error| CliError::Node {
-                url: job_from,
-                reason: format!("gave a job that makes no sense: {error}"),
-            })?;
+        let whole: Job = serde_json::from_value(raw.clone()).map_err(|error| CliError::Node {
+            url: job_from.clone(),
+            reason: format!("gave a job that makes no sense: {error}"),
+        })?;
+        if farm_from == job_from && at_least.is_reached(farm.applied_index, &whole) {
             return Ok((farm.applied_index, whole, raw));
         }
         if Instant::now() > deadline {
             return Err(CliError::Node {
                 url: farm_from,
                 reason: format!(
-                    "is behind the farm (log index {} of {at_least}) and does not catch up; see `jiggablend cluster status`",
+                    "is behind the farm (at log index {}) and does not catch up; see `jiggablend cluster status`",
                     farm.applied_index
                 ),
             });

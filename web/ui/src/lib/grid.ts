@@ -28,6 +28,7 @@ export interface Window {
 
 /**
  * The tiles within sight, and a few rows more on both sides so that scrolling shows no holes.
+ * Of a grid that is out of sight a few rows are drawn as well: the Tab key has to find them.
  * `top_px` is how far the grid's top is above the viewport's (negative: below it).
  */
 export function tilesInSight(
@@ -35,7 +36,13 @@ export function tilesInSight(
 ): Window {
   const row_px = tile.height_px + tile.gap_px;
   const clamp = (row: number): number => Math.min(Math.max(row, 0), shape.rows);
-  const first_row = clamp(Math.floor(top_px / row_px) - spare_rows);
-  const end_row = clamp(Math.ceil((top_px + viewport_px) / row_px) + spare_rows);
+  const first_row = Math.min(
+    clamp(Math.floor(top_px / row_px) - spare_rows),
+    clamp(shape.rows - spare_rows),
+  );
+  const end_row = Math.max(
+    clamp(Math.ceil((top_px + viewport_px) / row_px) + spare_rows),
+    clamp(first_row + spare_rows),
+  );
   return { first: first_row * shape.columns, end: Math.min(end_row * shape.columns, count), top_px: first_row * row_px };
 }

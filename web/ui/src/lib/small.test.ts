@@ -3,12 +3,13 @@
 import { describe, expect, it } from "vitest";
 import { problemOf } from "./api";
 import { farmSentence, quorumWarning } from "./farm";
-import { aFarm, aJob, aNode, NONE } from "./fixtures";
+import { aFarm, aJob, aNode, aTask, NONE } from "./fixtures";
 import { gridShape, tilesInSight } from "./grid";
 import { matching, newestFirst, stateCounts } from "./joblist";
 import { Chords } from "./keys";
 import { EMPTY, reduce } from "./model";
 import { nameFromFile, whyNotABlend } from "./scene";
+import { hasPlace, tileWords } from "./tile";
 import { uuidV7 } from "./uuid";
 
 describe("the grid", () => {
@@ -28,9 +29,11 @@ describe("the grid", () => {
     expect(tilesInSight(shape, tile, 10_000, shape.height_px - 900, 900).end).toBe(10_000);
   });
 
-  it("draws nothing far below the screen", () => {
-    const sight = tilesInSight(gridShape(1000, tile, 100), tile, 100, -5000, 900);
-    expect(sight.end).toBe(0);
+  it("keeps a few rows for the Tab key when it is out of sight", () => {
+    const shape = gridShape(1000, tile, 100);
+    expect(tilesInSight(shape, tile, 100, -5000, 900)).toMatchObject({ first: 0, end: 3 * shape.columns });
+    expect(tilesInSight(shape, tile, 100, 50_000, 900)).toMatchObject({ first: (shape.rows - 3) * shape.columns, end: 100 });
+    expect(tilesInSight(gridShape(1000, tile, 0), tile, 0, 0, 900)).toMatchObject({ first: 0, end: 0 });
   });
 });
 
@@ -115,5 +118,19 @@ describe("a problem", () => {
 
   it("has words of its own for a page that is no problem document", () => {
     expect(problemOf(502, "<html>").message).toBe("the node answered with status 502");
+  });
+});
+
+describe("a tile's words", () => {
+  it("say all that the tile shows", () => {
+    const running = aTask(4, { state: "leased", node: 2 });
+    expect(tileWords(running, 0.4, "node-2")).toBe("Frame 5, rendering, 40 %, on node-2");
+    expect(tileWords(aTask(0, { state: "done", render_ms: 4200 }), null, "node-1")).toBe("Frame 1, done, on node-1, in 4.2 s");
+    expect(tileWords(aTask(0), null, null)).toBe("Frame 1, waiting");
+  });
+
+  it("name no node for a frame that none has", () => {
+    expect(hasPlace(aTask(0, { state: "leased", node: 2 }))).toBe(true);
+    expect(hasPlace(aTask(0, { state: "pending", node: 2 }))).toBe(false);
   });
 });
