@@ -20,6 +20,8 @@ pub struct WebConfig {
     pub local_auth: bool,
     /// The largest scene file that is taken.
     pub max_upload_bytes: u64,
+    /// On how many nodes an upload is kept before it is acknowledged.
+    pub copies: usize,
 }
 
 /// Makes tickets. The node implements it: a ticket names mesh addresses.

@@ -19,7 +19,7 @@ use futures::{Stream, StreamExt};
 use jiggablend_raft::{
     Action, ContentId, FileId, FileKind, FrameList, JobId, NewFile, ProposeError, Refusal,
 };
-use jiggablend_transfer::{Chunking, DEFAULT_COPIES, Kept, StoreError};
+use jiggablend_transfer::{Chunking, Kept, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::io::StreamReader;
@@ -202,7 +202,7 @@ async fn keep(
         let keeping = app.content.keep(
             reader,
             Chunking::ContentDefined,
-            DEFAULT_COPIES,
+            app.config.copies,
             COPY_PATIENCE,
         );
         keeping.await.map_err(problem_of_store)?

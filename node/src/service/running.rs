@@ -292,6 +292,7 @@ impl Running {
                 node,
                 local_auth: local_auth.enabled,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
+                copies: options.copies as usize,
             },
             log: log.clone(),
             content,

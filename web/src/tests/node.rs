@@ -116,6 +116,7 @@ impl TestNode {
                 node: NODE,
                 local_auth: true,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
+                copies: jiggablend_transfer::DEFAULT_COPIES,
             },
             log: log.clone(),
             content,
