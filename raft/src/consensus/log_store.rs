@@ -313,6 +313,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let first_removed = last_log_id.map_or(0, |last| last.index + 1);
         self.write_and_sync("cannot truncate the job log", |log| {
+            let last = log.log_state().last();
+            if last.is_none_or(|last| last.1 < first_removed) {
+                return Ok(());
+            }
             log.truncate(first_removed).map(drop)
         })
         .await

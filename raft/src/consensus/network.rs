@@ -21,6 +21,9 @@ use crate::{NodeId, Transport};
 const SNAPSHOT_PIECE_BYTES: usize = 3 * 1024 * 1024;
 /// A piece must be fsynced with the whole snapshot when it is the last one.
 const SNAPSHOT_PIECE_TIMEOUT: Duration = Duration::from_secs(15);
+/// openraft offers one heartbeat's time for an append. That is right for heartbeats, which have a
+/// connection of their own, and too little for megabytes of entries and their fsync.
+const HEARTBEATS_PER_APPEND: u32 = 16;
 
 /// Makes a connection to any node of the Raft group.
 #[derive(Clone)]
@@ -42,6 +45,14 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             transport: self.transport.clone(),
             target,
             peer_id: member.peer_id.clone(),
+            append_patience: HEARTBEATS_PER_APPEND,
+        }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: NodeId, member: &Member) -> Connection {
+        Connection {
+            append_patience: 1,
+            ..self.new_client(target, member).await
         }
     }
 }
@@ -51,6 +62,8 @@ pub(crate) struct Connection {
     transport: Arc<dyn Transport>,
     target: NodeId,
     peer_id: String,
+    /// How often openraft's own time an append may take.
+    append_patience: u32,
 }
 
 impl Connection {
@@ -115,7 +128,8 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.call(&Request::Append(rpc), option.soft_ttl()).await? {
+        let patience = option.hard_ttl() * self.append_patience;
+        match self.call(&Request::Append(rpc), patience).await? {
             Response::Append(response) => Ok(response),
             _ => Err(self.unexpected()),
         }
@@ -126,7 +140,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.call(&Request::Vote(rpc), option.soft_ttl()).await? {
+        match self.call(&Request::Vote(rpc), option.hard_ttl()).await? {
             Response::Vote(response) => Ok(response),
             _ => Err(self.unexpected()),
         }
@@ -137,7 +151,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.call(&Request::PreVote(rpc), option.soft_ttl()).await? {
+        match self.call(&Request::PreVote(rpc), option.hard_ttl()).await? {
             Response::PreVote(response) => Ok(response),
             _ => Err(self.unexpected()),
         }
@@ -162,7 +176,7 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
         let request = Request::TransferLeader(request);
-        match self.call(&request, option.soft_ttl()).await? {
+        match self.call(&request, option.hard_ttl()).await? {
             Response::TransferLeader(response) => Ok(response),
             _ => Err(self.unexpected()),
         }

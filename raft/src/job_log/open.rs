@@ -116,6 +116,13 @@ fn read_disk(config: &JobLogConfig, purge_limit: PurgeLimit, fault: Fault) -> io
             point.index()
         )));
     }
+    if log_store.is_pristine() && point.applied.is_some() {
+        // Its votes are gone with its log: under its old id it could vote twice in one term.
+        return Err(io::Error::other(
+            "DuckDB or a snapshot is there, but the log itself is gone; \
+             remove this node from the farm and join it with a fresh data directory",
+        ));
+    }
     purge_limit.raise(point.index());
     Ok(OnDisk {
         log_store,

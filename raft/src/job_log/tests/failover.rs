@@ -58,8 +58,8 @@ async fn nothing_acknowledged_is_lost_when_the_leader_is_cut_off() {
     let old_node = old.status().node;
     let done = Arc::new(AtomicBool::new(false));
     let mut writers = Vec::new();
-    for log in farm.nodes.values().cloned() {
-        let done = done.clone();
+    for log in farm.nodes.values() {
+        let (log, done) = (log.clone(), done.clone());
         let base = u128::from(log.status().node.0) << 64;
         writers.push(tokio::spawn(async move {
             let mut acknowledged = Vec::new();

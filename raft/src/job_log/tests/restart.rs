@@ -112,6 +112,33 @@ async fn a_log_whose_beginning_is_nowhere_is_not_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_log_was_wiped_does_not_vote_under_its_old_id() {
+    let mut farm = Farm::of_one(10_000).await;
+    farm.nodes[&1].shutdown().await;
+    farm.kill(1).await;
+    fs::remove_dir_all(farm.config(1).dir).unwrap();
+    let error = farm.try_start(1).await.err().unwrap().to_string();
+    assert!(error.contains("the log itself is gone"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_only_dropped_lets_go_of_its_files() {
+    let mut farm = Farm::of_one(10_000).await;
+    tell_story(&farm.nodes[&1], 10, 50).await;
+    let before = farm.nodes[&1].read(State::clone);
+    drop(farm.nodes.remove(&1));
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let log = loop {
+        match farm.try_start(1).await {
+            Ok(log) => break log,
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    wait_for("the same state", || log.read(|state| *state == before)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn creating_a_farm_twice_makes_one() {
     let mut farm = Farm::of_one(10_000).await;
     let again = crate::testing::farm_created();
