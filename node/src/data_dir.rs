@@ -1,14 +1,14 @@
 //! A node's data directory: what is where in it, and the record of which farm it belongs to.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use jiggablend_raft::{FarmId, NodeId};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 /// Where one node keeps everything. Locked while the node runs.
 pub(crate) struct DataDir {
@@ -101,11 +101,9 @@ impl DataDir {
     }
 
     pub(crate) fn write_membership(&self, membership: &Membership) -> anyhow::Result<()> {
-        write_durably(
-            &self.membership_path(),
-            &serde_json::to_vec_pretty(membership)?,
-            0o644,
-        )
+        let path = self.membership_path();
+        files::replace(&path, &serde_json::to_vec_pretty(membership)?, 0o644)
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The token with which this machine's own command line signs in; made once and kept.
@@ -115,32 +113,14 @@ impl DataDir {
             return Ok(token.trim().to_owned());
         }
         let token = format!("jbo_{}", hex::encode(rand::random::<[u8; 32]>()));
-        write_durably(&path, token.as_bytes(), 0o600)?;
+        files::replace(&path, token.as_bytes(), 0o600)
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(token)
     }
 
     fn membership_path(&self) -> PathBuf {
         self.root.join("node.json")
     }
-}
-
-/// Replaces the file in one step: after a power cut it is the old one or the new one, whole.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
-    let write = || -> std::io::Result<()> {
-        let temporary = path.with_extension("tmp");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        let parent = path.parent().unwrap_or(Path::new("."));
-        File::open(parent)?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod admission;
 mod cli;
 mod data_dir;
+mod files;
 mod leader;
 mod link;
 mod mesh_transport;

@@ -163,7 +163,7 @@ async fn tickets_that_are_spent_expired_damaged_or_of_another_farm_let_nobody_in
     let settings = NodeSettings::on_loopback(&dir, "the-one-who-spent-it").unwrap();
     let mut second = NodeProcess::join(settings, &spent).await.unwrap();
     second.wait_until_ready().await.unwrap();
-    assert_refused(&try_to_join("spent", &spent).await, &["spent"]);
+    assert_refused(&try_to_join("spent", &spent).await, &["used already"]);
 
     let said = run(&farm, &["cluster", "ticket", "--ttl", "1s", "--json"]).await;
     assert!(said.succeeded(), "{said:?}");

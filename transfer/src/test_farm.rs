@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::{Identity, Member, Mesh, MeshConfig};
 
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) fn config(identity: Identity, port: u16) -> MeshConfig {
     MeshConfig {

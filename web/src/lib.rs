@@ -27,6 +27,9 @@ mod server;
 mod upload;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 pub use auth::ensure_test_user;
 pub use live::*;
 pub use server::*;

@@ -1,13 +1,14 @@
 //! How the command line finds the node of this machine: `endpoint.json` in its data directory.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiggablend_raft::NodeId;
 use serde::{Deserialize, Serialize};
 
 use super::CliError;
+use crate::files;
 
 /// Where this machine's node answers, and the token that makes its owner the operator. The node
 /// writes it when it serves; the token stays the same over restarts.
@@ -56,19 +57,12 @@ impl Endpoint {
     /// Writes the file so that a reader sees the old one or the new one, and nobody but the
     /// owner can read it (mode 0600).
     pub fn write(&self, data_dir: &Path) -> io::Result<()> {
-        write_private(&Self::path(data_dir), &serde_json::to_vec_pretty(self)?)
+        files::replace(
+            &Self::path(data_dir),
+            &serde_json::to_vec_pretty(self)?,
+            0o600,
+        )
     }
-}
-
-/// Replaces a file in one step, with mode 0600, fsynced.
-pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    // `tempfile` creates with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::api_types::{Node, Vote};
-use super::endpoint::write_private;
+use crate::files;
 
 /// More addresses than this are not kept: a farm whose first 32 nodes are gone has no voters.
 const MAX_PEERS: usize = 32;
@@ -124,7 +124,7 @@ pub fn write_cache(path: &Path, addresses: &[String]) {
     if read_cache(path) != addresses
         && let Ok(bytes) = serde_json::to_vec_pretty(&cache)
     {
-        let _ = write_private(path, &bytes);
+        let _ = files::replace(path, &bytes, 0o600);
     }
 }
 

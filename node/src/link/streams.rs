@@ -23,14 +23,14 @@ const LOCAL_BUFFER: usize = 256;
 
 /// The writing end of a link stream.
 pub(crate) enum LinkSender {
-    Mesh(MessageStream),
+    Mesh(Box<MessageStream>),
     /// A node that is its own leader: libp2p does not dial itself.
     Local(mpsc::Sender<Bytes>),
 }
 
 /// The reading end of a link stream.
 pub(crate) enum LinkReceiver {
-    Mesh(MessageStream),
+    Mesh(Box<MessageStream>),
     Local(mpsc::Receiver<Bytes>),
 }
 
@@ -112,7 +112,7 @@ impl Switchboard {
             return Ok(LinkSender::Local(sender));
         }
         let stream = self.mesh.open(peer, Channel::Link, STREAM_TIMEOUT).await?;
-        let mut sender = LinkSender::Mesh(stream);
+        let mut sender = LinkSender::Mesh(Box::new(stream));
         sender.send(&opening).await?;
         Ok(sender)
     }
@@ -129,7 +129,10 @@ impl Switchboard {
             // Reading the opening must not hold up the next stream.
             let board = self.clone();
             tokio::spawn(async move {
-                if let Err(error) = board.take_in(peer, LinkReceiver::Mesh(stream)).await {
+                if let Err(error) = board
+                    .take_in(peer, LinkReceiver::Mesh(Box::new(stream)))
+                    .await
+                {
                     debug!(%peer, "a link stream came to nothing: {error:#}");
                 }
             });

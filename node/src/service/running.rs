@@ -1,6 +1,5 @@
 //! Starts the rooms of a node in order, tells its owner, and stops them in the opposite order.
 
-use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -494,19 +493,17 @@ fn ip_of(address: &jiggablend_transfer::Multiaddr) -> Option<IpAddr> {
 }
 
 /// Resolves with the name of the signal that asks the process to stop.
-fn stop_signal() -> impl Future<Output = &'static str> {
-    async {
-        let mut terminate =
-            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-                Ok(terminate) => terminate,
-                Err(error) => {
-                    error!("cannot listen for SIGTERM: {error}");
-                    return std::future::pending().await;
-                }
-            };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => "interrupted",
-            _ = terminate.recv() => "terminated",
-        }
+async fn stop_signal() -> &'static str {
+    let mut terminate =
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(terminate) => terminate,
+            Err(error) => {
+                error!("cannot listen for SIGTERM: {error}");
+                return std::future::pending().await;
+            }
+        };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => "interrupted",
+        _ = terminate.recv() => "terminated",
     }
 }

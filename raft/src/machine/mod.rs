@@ -127,7 +127,7 @@ impl Machine {
     }
 
     /// Applies one committed entry and tells those who watch.
-    fn apply(&self, entry: Entry) -> Answer {
+    pub(crate) fn apply(&self, entry: Entry) -> Answer {
         let log_id = entry.log_id;
         let mut touched = Touched::default();
         let mut core = self

@@ -19,6 +19,8 @@ use super::{FarmBeacon, Member};
 
 /// How often due dials and overdue strangers are looked for.
 const TICK: Duration = Duration::from_millis(50);
+/// How long the connections may take to close when the mesh is stopped.
+const LEAVING: Duration = Duration::from_millis(500);
 /// After so many failures in a row the other members are asked where that one is.
 const FAILURES_BEFORE_ASKING: u32 = 3;
 /// A call to a member whose dial failed so short a time ago fails with it.
@@ -99,7 +101,7 @@ impl Driver {
         }
     }
 
-    /// Runs until it is stopped; the connections end with it.
+    /// Runs until it is stopped, then closes the connections.
     pub(super) async fn run(mut self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -110,7 +112,7 @@ impl Driver {
                 self.take_member_list();
             }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 event = self.swarm.select_next_some() => self.on_event(event),
                 Some(command) = self.commands.recv() => {
                     if self.member_list.has_changed().unwrap_or(false) {
@@ -121,6 +123,19 @@ impl Driver {
                 Ok(()) = self.member_list.changed() => self.take_member_list(),
                 _ = tick.tick() => self.on_tick(Instant::now()),
             }
+        }
+        // Nobody else is told of a QUIC connection's end when its process leaves.
+        let _ = tokio::time::timeout(LEAVING, self.close_connections()).await;
+    }
+
+    async fn close_connections(&mut self) {
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            // An error says that the connection is gone already.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        while self.swarm.connected_peers().next().is_some() {
+            self.swarm.select_next_some().await;
         }
     }
 
