@@ -19,7 +19,7 @@ use super::find::BlenderProgram;
 use super::log::Log;
 use super::picture::ExpectedSize;
 use super::process::{self, Group};
-use super::progress::{RenderStats, read_render_stats};
+use super::progress::{RenderStats, read_printed_stats, read_told_stats};
 use super::scratch::{Folder, Scratch};
 
 /// Runs inside Blender.
@@ -290,8 +290,8 @@ pub(super) struct Watcher {
 impl Watcher {
     /// What Blender said last. Before 4.x it only prints it.
     pub(super) fn stats(&self) -> Option<RenderStats> {
-        read_render_stats(&self.told.borrow())
-            .or_else(|| process::lock(&self.log).find_last(read_render_stats))
+        read_told_stats(&self.told.borrow())
+            .or_else(|| process::lock(&self.log).find_last(read_printed_stats))
     }
 }
 

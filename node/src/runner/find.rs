@@ -289,3 +289,84 @@ fn memory_bytes() -> Option<u64> {
     let kib: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn folder_with(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_program_its_folder_or_a_virtual_environment_can_be_named() {
+        let blender = folder_with(&["blender"]);
+        let environment = folder_with(&["bin/python"]);
+        let program = blender.path().join("blender");
+        for configured in [blender.path(), &program] {
+            let found = locate_blender(Some(configured), None).unwrap();
+            assert_eq!(
+                (found.path(), found.kind),
+                (&*program, ProgramKind::Blender)
+            );
+        }
+        let python = environment.path().join("bin/python");
+        for configured in [environment.path(), &python] {
+            let found = locate_blender(Some(configured), None).unwrap();
+            assert_eq!((found.path(), found.kind), (&*python, ProgramKind::Python));
+        }
+    }
+
+    #[test]
+    fn blender_is_found_on_the_path_and_its_absence_says_what_to_do() {
+        let (empty, other) = (folder_with(&[]), folder_with(&["blender", "blender-4.5"]));
+        let path = std::env::join_paths([empty.path(), other.path()]).unwrap();
+        let found = locate_blender(None, Some(&path)).unwrap();
+        assert_eq!(found.path(), other.path().join("blender"));
+        let named = locate_blender(Some(Path::new("blender-4.5")), Some(&path)).unwrap();
+        assert_eq!(named.path(), other.path().join("blender-4.5"));
+
+        let why_not = locate_blender(None, Some(empty.path().as_os_str())).unwrap_err();
+        assert!(why_not.contains("install Blender"), "{why_not}");
+        let why_not = locate_blender(Some(empty.path()), Some(&path)).unwrap_err();
+        assert!(why_not.contains("there is no Blender at"), "{why_not}");
+    }
+
+    #[test]
+    fn what_protects_from_a_scene_stands_before_the_driver() {
+        let arguments = |version: &str| {
+            let mut program = program_at("/opt/blender".into());
+            program.version = parse_version(version);
+            let arguments = program.arguments(Path::new("/x/driver.py"));
+            let texts: Vec<String> = arguments
+                .iter()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect();
+            texts.join(" ")
+        };
+        let old = arguments("3.4.1");
+        assert!(old.contains("--factory-startup -Y "), "{old}");
+        assert!(
+            old.ends_with("--python-exit-code 42 --python /x/driver.py"),
+            "{old}"
+        );
+        assert!(!old.contains("--offline-mode"), "{old}");
+        assert!(arguments("4.2.0").contains(" -Y --offline-mode "));
+        assert!(arguments("10.0").contains(" -Y --offline-mode "));
+    }
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert_eq!(parse_version("4.5.15"), Some((4, 5)));
+        assert_eq!(parse_version("nonsense"), None);
+        assert!(parse_version("2.100") > Some(OLDEST_BLENDER));
+        assert!(parse_version("2.79") < Some(OLDEST_BLENDER));
+    }
+}

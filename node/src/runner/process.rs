@@ -213,3 +213,61 @@ pub(super) fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
     log.lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::testing::{group_lives, until};
+    use super::*;
+
+    fn shell(script: &str, home: &Path) -> Group {
+        let mut shell = command(Path::new("sh"), home);
+        shell.args(["-c", script]);
+        Group::start(shell, Stdio::null()).unwrap()
+    }
+
+    async fn until_printed(group: &Group, words: &str) {
+        until(words, || {
+            let printed = group.output().log().last_words(5);
+            printed.contains(words).then_some(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn killing_a_group_ends_what_its_program_started() {
+        let home = tempfile::tempdir().unwrap();
+        let mut group = shell("sleep 1000 & echo started; wait", home.path());
+        until_printed(&group, "started").await;
+        group.kill();
+        assert_eq!(describe(group.wait().await.unwrap()), "signal 9 (SIGKILL)");
+        until("the end of the group", || {
+            (!group_lives(group.id())).then_some(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_running_ends_with_it() {
+        let home = tempfile::tempdir().unwrap();
+        let mut group = shell("sleep 1000 & echo out; echo err >&2; exit 3", home.path());
+        let status = group.wait().await.unwrap();
+        assert_eq!(describe(status), "exit code 3");
+        assert_eq!(group.wait().await.unwrap(), status, "waiting again is fine");
+        assert_eq!(group.output().log().last_words(5), "out / err");
+        until("the end of the group", || {
+            (!group_lives(group.id())).then_some(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_dropped_group_ends() {
+        let home = tempfile::tempdir().unwrap();
+        let group = shell("echo started; sleep 1000", home.path());
+        until_printed(&group, "started").await;
+        let id = group.id();
+        drop(group);
+        until("the end of the group", || (!group_lives(id)).then_some(())).await;
+    }
+}

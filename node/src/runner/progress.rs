@@ -9,21 +9,30 @@ pub(super) struct RenderStats {
     pub(super) text: String,
 }
 
-/// Reads a line of render statistics as Blender prints it, and gives it to handlers from 4.x on:
-/// up to 4.5 `Fra:2 Mem:10.01M … | Scene, ViewLayer | Sample 1/16`, from 5.0
-/// `00:03.579  render           | Fra: 1 | … | Sample 1/256`.
-/// `None` where the line is none.
-pub(super) fn read_render_stats(line: &str) -> Option<RenderStats> {
+/// Reads a line of render statistics as Blender prints it: up to 4.5
+/// `Fra:2 Mem:10.01M … | Scene, ViewLayer | Sample 1/16`, from 5.0
+/// `00:03.579  render           | Fra: 1 | … | Sample 1/256`. `None` where the line is none.
+pub(super) fn read_printed_stats(line: &str) -> Option<RenderStats> {
     let line = line.trim();
     let is_stats =
         line.starts_with("Fra:") || (line.contains(" render ") && line.contains("| Fra:"));
-    if !is_stats {
+    if is_stats {
+        read_told_stats(line)
+    } else {
+        None
+    }
+}
+
+/// Reads render statistics as Blender tells them to its handlers, from 4.x on: the printed line up
+/// to 4.5, from 5.0 `Remaining: 00:10.00 | Mem: 33M | Sample 64/256`. `None` before the first.
+pub(super) fn read_told_stats(text: &str) -> Option<RenderStats> {
+    let step = text.rsplit(" | ").next()?.trim();
+    if step.is_empty() {
         return None;
     }
-    let text = line.rsplit(" | ").next().unwrap_or(line).trim();
     Some(RenderStats {
-        fraction: fraction_of(text),
-        text: text.chars().take(200).collect(),
+        fraction: fraction_of(step),
+        text: step.chars().take(200).collect(),
     })
 }
 
@@ -58,7 +67,7 @@ mod tests {
     use super::*;
 
     fn fraction(line: &str) -> Option<f32> {
-        read_render_stats(line)
+        read_printed_stats(line)
             .expect("a line of statistics")
             .fraction
     }
@@ -68,12 +77,19 @@ mod tests {
         let cycles = "Fra:3 Mem:10.90M (Peak 11.92M) | Time:00:00.06 | Remaining:00:00.01 | \
                       Mem:0.86M, Peak:0.86M | Scene, ViewLayer | Sample 2/8";
         assert_eq!(fraction(cycles), Some(0.25));
-        assert_eq!(read_render_stats(cycles).expect("stats").text, "Sample 2/8");
+        assert_eq!(
+            read_printed_stats(cycles).expect("stats").text,
+            "Sample 2/8"
+        );
         let eevee = "Fra:3 Mem:10.81M (Peak 11.92M) | Time:00:04.76 | Rendering 16 / 64 samples";
         assert_eq!(fraction(eevee), Some(0.25));
         let blender_5 = "00:03.579  render           | Fra: 1 | Remaining: 00:10.00 | Mem: 10M | \
                          Scene, ViewLayer | Sample 64/256";
         assert_eq!(fraction(blender_5), Some(0.25));
+        let told_by_5 = "Remaining: 02:52:21.85 | Mem: 33M | Sample 64/256";
+        let stats = read_told_stats(told_by_5).expect("stats");
+        assert_eq!(stats.fraction, Some(0.25));
+        assert_eq!(stats.text, "Sample 64/256");
         let tiles = "Fra:1 Mem:31M (Peak 31M) | Time:00:01.31 | Remaining:00:03 | Mem:8M, Peak:8M \
                      | Scene, ViewLayer | Rendered 2/8 Tiles, Sample 1/10";
         assert_eq!(fraction(tiles), Some(0.25));
@@ -82,10 +98,15 @@ mod tests {
     #[test]
     fn a_step_without_numbers_has_a_text_and_no_fraction() {
         let line = "Fra:3 Mem:9.93M | Time:00:00.00 | Scene, ViewLayer | Updating Scene BVH";
-        let stats = read_render_stats(line).expect("stats");
+        let stats = read_printed_stats(line).expect("stats");
         assert_eq!(stats.fraction, None);
         assert_eq!(stats.text, "Updating Scene BVH");
         assert_eq!(fraction("Fra:1 | Sample 3/0"), None);
+    }
+
+    #[test]
+    fn nothing_told_yet_is_no_statistics() {
+        assert_eq!(read_told_stats(""), None);
     }
 
     #[test]
@@ -96,7 +117,7 @@ mod tests {
             "Error: Sample 1/2",
             "Read blend: | x",
         ] {
-            assert_eq!(read_render_stats(line), None);
+            assert_eq!(read_printed_stats(line), None);
         }
     }
 }

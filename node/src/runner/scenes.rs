@@ -19,9 +19,11 @@ const FETCHES_AT_ONCE: usize = 2;
 pub(super) struct Scenes {
     content: Content,
     scratch: Scratch,
-    known: Arc<Mutex<HashMap<(JobId, ContentId), Weak<SceneFile>>>>,
+    known: Arc<Mutex<KnownFiles>>,
     fetches: Arc<Semaphore>,
 }
+
+type KnownFiles = HashMap<(JobId, ContentId), Weak<SceneFile>>;
 
 /// A scene file, on disk once it was asked for, removed with the last user of this value.
 #[derive(Debug)]
@@ -145,5 +147,38 @@ pub(super) fn unwritable(error: &std::io::Error) -> Failure {
             FailureKind::ContentUnavailable
         },
         message: format!("cannot write into the scratch folder: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_content_that_no_peer_has() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let disk_full = [
+            StoreError::DiskFull("no space".into()),
+            StoreError::Source(full()),
+            StoreError::Io {
+                doing: "writing".into(),
+                source: full(),
+            },
+        ];
+        for error in &disk_full {
+            assert_eq!(
+                store_failure("storing x", error).kind,
+                FailureKind::DiskFull
+            );
+        }
+        assert_eq!(unwritable(&full()).kind, FailureKind::DiskFull);
+        let missing = StoreError::Missing(ManifestHash([1; 32]));
+        let failure = store_failure("fetching what the task needs", &missing);
+        assert_eq!(failure.kind, FailureKind::ContentUnavailable);
+        assert!(
+            failure
+                .message
+                .starts_with("fetching what the task needs: ")
+        );
     }
 }
