@@ -142,6 +142,7 @@ impl Blender {
     }
 
     /// The process group that this Blender leads.
+    #[cfg(test)]
     pub(super) fn group_id(&self) -> nix::unistd::Pid {
         self.group.id()
     }

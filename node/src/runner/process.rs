@@ -90,6 +90,7 @@ impl Group {
         })
     }
 
+    #[cfg(test)]
     pub(super) fn id(&self) -> Pid {
         self.id
     }

@@ -36,6 +36,7 @@ impl Scratch {
         })
     }
 
+    #[cfg(test)]
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
