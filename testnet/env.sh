@@ -7,3 +7,14 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$JIGGABLEND_CACHE/target}"
 # The prebuilt libduckdb (see testnet/setup); a plain `cargo build --release` compiles it instead.
 export DUCKDB_LIB_DIR="${DUCKDB_LIB_DIR:-$JIGGABLEND_CACHE/duckdb-1.5.6}"
 export RUSTFLAGS="${RUSTFLAGS:--C link-arg=-Wl,-rpath,$DUCKDB_LIB_DIR}"
+# The Node that setup brought, where the machine has none that is new enough.
+if [ -x "$JIGGABLEND_CACHE/node/bin/node" ]; then
+    case ":$PATH:" in
+        *":$JIGGABLEND_CACHE/node/bin:"*) ;;
+        *) export PATH="$JIGGABLEND_CACHE/node/bin:$PATH" ;;
+    esac
+fi
+# A Python with Blender 4.5 LTS as a module, for the tests that want a second Blender.
+if [ -z "${JIGGABLEND_TEST_BPY:-}" ] && [ -x "$JIGGABLEND_CACHE/bpy-4.5.15/bin/python" ]; then
+    export JIGGABLEND_TEST_BPY="$JIGGABLEND_CACHE/bpy-4.5.15/bin/python"
+fi

@@ -1,5 +1,56 @@
 //! `jiggablend`: the one program that every node of the farm runs.
 
-mod runner;
+// Nothing of a program can be reached from outside: `pub` means "for the other rooms".
+#![allow(unreachable_pub)]
 
-fn main() {}
+mod admission;
+mod cli;
+mod data_dir;
+mod files;
+mod leader;
+mod link;
+mod mesh_transport;
+mod outbox;
+mod runner;
+mod service;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+/// What a node says on stderr unless `JIGGABLEND_LOG` asks for other things.
+const DEFAULT_LOG: &str = "warn,jiggablend=info,jiggablend_raft=info,jiggablend_transfer=info,jiggablend_web=info,openraft=error";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match cli::parse() {
+        Ok(cli::Invocation::Client(command)) => return command.run().await,
+        Ok(cli::Invocation::NodeStart(arguments)) => {
+            log_to_stderr();
+            service::start(arguments).await
+        }
+        Ok(cli::Invocation::NodeJoin(arguments)) => {
+            log_to_stderr();
+            service::join(arguments).await
+        }
+        Err(exit_code) => return exit_code,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to_stderr() {
+    let filter =
+        EnvFilter::try_from_env("JIGGABLEND_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

@@ -1,1 +1,30 @@
+//! Farms on one machine, made of real processes: for trying out, for tests, for benchmarks.
+//!
+//! In the order in which a test uses them:
+//!
+//! - [`program`] finds the programs: `jiggablend` itself, Blender.
+//! - [`scenes`] makes the scene files that are rendered.
+//! - [`farm`] starts a farm of [`node`] processes, each of which can be killed and restarted.
+//! - [`api`] talks to a node as a client does; [`wire`] is what it says; [`events`] reads the
+//!   live stream.
+//! - [`command_line`] runs `jiggablend` as a person would.
+//! - [`wait`] waits for a condition, with a deadline.
+//! - [`process_tree`] sees what a node has started.
+//!
+//! [`up`] is `testnet/up` and [`bench`] is `testnet/bench`.
 
+pub mod api;
+pub mod bench;
+pub mod command_line;
+mod error;
+pub mod events;
+pub mod farm;
+pub mod node;
+pub mod process_tree;
+pub mod program;
+pub mod scenes;
+pub mod up;
+pub mod wait;
+pub mod wire;
+
+pub use error::{Result, TestnetError};

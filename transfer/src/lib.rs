@@ -7,6 +7,8 @@
 mod content;
 mod mesh;
 mod store;
+#[cfg(test)]
+mod test_farm;
 mod ticket;
 
 pub use content::*;

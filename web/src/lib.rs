@@ -2,9 +2,34 @@
 //!
 //! `docs/api.md` describes the routes. Handlers read the node's own state and propose commands
 //! to the job log, which takes them to the leader; bytes go to and come from the content store.
+//!
+//! A request goes through [`connections`], finds its line in the table of [`routes`], passes the
+//! guard of [`access`] and reaches its handler: [`auth`], [`jobs`], [`upload`], [`files`],
+//! [`events`], [`farm`], [`health`], or [`page`] for what is no route. [`views`] are the shapes of
+//! what they answer, [`problem`]s what they answer when they cannot.
 
+mod access;
+mod app;
+mod auth;
+mod blend;
+mod connections;
+mod events;
+mod farm;
+mod files;
+mod health;
+mod jobs;
+mod json;
 mod live;
+mod page;
+mod problem;
+mod routes;
 mod server;
+mod upload;
+mod views;
 
+#[cfg(test)]
+mod tests;
+
+pub use auth::ensure_test_user;
 pub use live::*;
 pub use server::*;

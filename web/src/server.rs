@@ -9,7 +9,8 @@ use jiggablend_raft::{JobLog, NodeId, Roles, TimestampMs};
 use jiggablend_transfer::Content;
 use tokio_util::sync::CancellationToken;
 
-use crate::LiveBoard;
+use crate::app::App;
+use crate::{LiveBoard, connections, routes};
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct WebConfig {
     pub local_auth: bool,
     /// The largest scene file that is taken.
     pub max_upload_bytes: u64,
+    /// On how many nodes an upload is kept before it is acknowledged.
+    pub copies: usize,
 }
 
 /// Makes tickets. The node implements it: a ticket names mesh addresses.
@@ -43,24 +46,17 @@ pub struct WebServer {
 }
 
 impl WebServer {
-    /// Serves until `stop` is cancelled, then lets requests in flight finish (streams are ended).
+    /// Serves until `stop` is cancelled, then lets requests in flight finish, for ten seconds at
+    /// most (streams are ended).
     pub async fn serve(
         self,
-        _listener: tokio::net::TcpListener,
-        _stop: CancellationToken,
+        listener: tokio::net::TcpListener,
+        stop: CancellationToken,
     ) -> std::io::Result<()> {
-        todo!()
+        let app = App::new(self, stop.clone());
+        connections::serve(listener, routes::router(app), stop).await;
+        Ok(())
     }
-}
-
-/// Makes the test user of `LOCAL_TEST_EMAIL` and `LOCAL_TEST_PASSWORD` where no account has that
-/// e-mail address. Called by the node when it has a leader.
-pub async fn ensure_test_user(
-    _log: &JobLog,
-    _email: &str,
-    _password: &str,
-) -> Result<(), jiggablend_raft::ProposeError> {
-    todo!()
 }
 
 /// The address that a browser on this machine would use.

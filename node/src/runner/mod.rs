@@ -2,10 +2,50 @@
 //!
 //! The runner knows nothing of Raft. It is given [`Assignment`]s that hold all they need, and
 //! gives [`Outcome`]s and live [`Progress`] back through an [`Outbox`].
+//!
+//! In the order in which things happen: `find` looks for the programs, `queue` says which
+//! assignment a slot takes, `scenes` brings its scene file, `slot` has `blender` (or `encode`)
+//! do the work in a `process`, `progress` reads how far it is, `finish` has the `picture` checked,
+//! stored and reported.
+
+mod blender;
+mod encode;
+mod find;
+mod finish;
+mod log;
+mod picture;
+mod process;
+mod progress;
+mod queue;
+mod scenes;
+mod scratch;
+mod slot;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use jiggablend_raft::{ContentId, Epoch, Failure, FrameNumber, NewFile, SceneFacts, TaskId};
+use jiggablend_raft::{
+    ContentId, Epoch, Failure, FrameNumber, NewFile, RunnerFacts, SceneFacts, TaskId,
+};
+use jiggablend_transfer::Content;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use find::Found;
+use queue::Queue;
+use scenes::{SceneFile, Scenes};
+use scratch::Scratch;
+use slot::Slot;
 
 /// A lease with everything that is needed to do the work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,4 +115,206 @@ pub trait Outbox: Send + Sync + 'static {
     fn progress(&self, progress: Progress);
     /// The node ids of these peers, for `NewFile::holders`.
     fn node_ids(&self, peers: &[jiggablend_transfer::PeerId]) -> Vec<jiggablend_raft::NodeId>;
+}
+
+/// How to start a runner.
+#[derive(Debug, Clone)]
+pub struct RunnerConfig {
+    /// The Blender to use: the program, its folder, or a Python that has the `bpy` module.
+    /// `None` takes `blender` from the PATH.
+    pub blender: Option<PathBuf>,
+    /// `None` takes `ffmpeg` from the PATH.
+    pub ffmpeg: Option<PathBuf>,
+    /// Off: this machine serves, stores and encodes, and its Blender is not looked for.
+    pub render: bool,
+    /// Frames that are rendered at once.
+    pub slots: u32,
+    /// Working space of this runner alone. What an earlier one left there is removed.
+    pub scratch: PathBuf,
+    /// How many nodes keep each output.
+    pub copies: usize,
+    /// How long a Blender without work stays up.
+    pub idle_limit: Duration,
+    /// A step of an attempt (opening the scene, rendering, encoding) that takes longer fails.
+    pub attempt_limit: Duration,
+}
+
+impl RunnerConfig {
+    /// One slot, the farm's usual number of copies, an hour a frame, and the ffmpeg that
+    /// JIGGABLEND_FFMPEG names.
+    pub fn new(scratch: PathBuf) -> Self {
+        Self {
+            blender: None,
+            ffmpeg: std::env::var_os("JIGGABLEND_FFMPEG").map(PathBuf::from),
+            render: true,
+            slots: 1,
+            scratch,
+            copies: jiggablend_transfer::DEFAULT_COPIES,
+            idle_limit: Duration::from_secs(30),
+            attempt_limit: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// Does the work that this node has leases for. Cheap to clone.
+#[derive(Clone)]
+pub struct Runner {
+    facts: RunnerFacts,
+    /// `None` where there is no scratch folder to work in.
+    shared: Option<Arc<Shared>>,
+}
+
+/// What all slots and all ends of attempts share.
+struct Shared {
+    config: RunnerConfig,
+    found: Found,
+    content: Content,
+    scenes: Scenes,
+    scratch: Scratch,
+    outbox: Arc<dyn Outbox>,
+    queue: Mutex<Queue<Held>>,
+    /// Counts what could give a slot something to do.
+    changed: watch::Sender<u64>,
+    /// Bounds the attempts that are made and not yet reported.
+    finishing: Arc<Semaphore>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What this runner keeps for an assignment while it has it.
+#[derive(Clone)]
+struct Held {
+    cancel: CancellationToken,
+    scene: Option<Arc<SceneFile>>,
+}
+
+impl Runner {
+    /// Finds Blender and ffmpeg and starts the slots. Never fails: what a machine cannot do is in
+    /// its [`Runner::facts`].
+    pub async fn start(config: RunnerConfig, content: Content, outbox: Arc<dyn Outbox>) -> Self {
+        let scratch = match Scratch::open(&config.scratch) {
+            Ok(scratch) => scratch,
+            Err(error) => {
+                let folder = config.scratch.display();
+                let why_not = format!("cannot use the scratch folder {folder}: {error}");
+                let facts = RunnerFacts {
+                    why_not: Some(why_not),
+                    ..RunnerFacts::default()
+                };
+                return Self {
+                    facts,
+                    shared: None,
+                };
+            }
+        };
+        let slot_count = config.slots.max(1);
+        let found = find::find(&config, &scratch).await;
+        let facts = found.facts.clone();
+        let shared = Arc::new(Shared {
+            scenes: Scenes::new(content.clone(), scratch.clone()),
+            queue: Mutex::new(Queue::new(slot_count as usize)),
+            changed: watch::channel(0).0,
+            finishing: Arc::new(Semaphore::new(2 * slot_count as usize + 2)),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            config,
+            found,
+            content,
+            scratch,
+            outbox,
+        });
+        for number in 0..slot_count as usize {
+            let slot = Slot::new(Arc::clone(&shared), number);
+            shared.tasks.spawn(slot.run());
+        }
+        Self {
+            facts,
+            shared: Some(shared),
+        }
+    }
+
+    /// What this machine can do, or why it cannot.
+    pub fn facts(&self) -> RunnerFacts {
+        self.facts.clone()
+    }
+
+    /// Takes an assignment; its scene is fetched while others run. Does nothing where it is held
+    /// already.
+    pub fn assign(&self, assignment: Assignment) {
+        let Some(shared) = &self.shared else {
+            tracing::warn!(task = %assignment.task, "this node cannot run tasks; left to the leader");
+            return;
+        };
+        let older = shared
+            .queue()
+            .older_leases(assignment.task, assignment.epoch);
+        for (task, epoch) in older {
+            self.revoke(task, epoch);
+        }
+        let held = Held {
+            cancel: shared.stop.child_token(),
+            scene: match &assignment.work {
+                Work::Frame { scene, .. } => Some(shared.scenes.file(assignment.task.job, scene)),
+                Work::Encode { .. } => None,
+            },
+        };
+        let is_new = shared.queue().assign(assignment.clone(), held.clone());
+        if is_new {
+            shared.prefetch(&assignment, held);
+            shared.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Gives a lease up: what runs for it is killed, and no outcome is given.
+    pub fn revoke(&self, task: TaskId, epoch: Epoch) {
+        if let Some(shared) = &self.shared
+            && let Some((_, held)) = shared.queue().remove((task, epoch))
+        {
+            held.cancel.cancel();
+        }
+    }
+
+    /// The leases that are queued, running or waiting to be reported.
+    pub fn holding(&self) -> Vec<(TaskId, Epoch)> {
+        self.shared
+            .as_ref()
+            .map(|shared| shared.queue().holding())
+            .unwrap_or_default()
+    }
+
+    /// Ends every process and gives no more outcomes.
+    pub async fn shutdown(&self) {
+        if let Some(shared) = &self.shared {
+            shared.stop.cancel();
+            shared.tasks.close();
+            shared.tasks.wait().await;
+        }
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue<Held>> {
+        // The queue is whole whatever happened to its last user.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches the scene of an assignment that still waits.
+    fn prefetch(self: &Arc<Self>, assignment: &Assignment, held: Held) {
+        let (Work::Frame { scene, .. }, Some(file)) = (&assignment.work, held.scene) else {
+            return;
+        };
+        let scene = scene.clone();
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = held.cancel.cancelled() => {}
+                fetched = shared.scenes.fetch(&file, &scene) => {
+                    if let Err(failure) = fetched {
+                        // The slot tries again, and that counts.
+                        tracing::info!("a scene is not here yet: {}", failure.message);
+                    }
+                }
+            }
+        });
+    }
 }

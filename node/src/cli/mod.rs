@@ -1,0 +1,120 @@
+//! The command line. Everything but `node start` and `node join` is a client of `docs/api.md`.
+//!
+//! In the order in which things happen: [`args`] reads what was asked for, [`endpoint`] finds the
+//! node to talk to, [`client`] talks to it or, where it is gone, to another node of the farm,
+//! [`events`] follows what happens there, and [`output`] shows it.
+
+mod api_types;
+mod args;
+mod client;
+mod cluster;
+mod endpoint;
+mod error;
+mod events;
+mod job;
+mod node;
+mod output;
+mod peers;
+mod sse;
+
+pub use args::{NodeJoinArgs, NodeOptions, NodeStartArgs};
+pub use endpoint::Endpoint;
+pub use error::CliError;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, ClusterCommand, Command, JobCommand, NodeCommand};
+use output::Output;
+
+/// What one call of the program is to do.
+#[derive(Debug)]
+pub enum Invocation {
+    NodeStart(NodeStartArgs),
+    NodeJoin(NodeJoinArgs),
+    /// A call of the API; [`ClientCommand::run`] does it.
+    Client(ClientCommand),
+}
+
+/// A command that a node of the farm answers.
+#[derive(Debug)]
+pub struct ClientCommand(ClientCommandKind);
+
+#[derive(Debug)]
+enum ClientCommandKind {
+    NodeStatus(args::NodeStatusArgs),
+    Cluster(ClusterCommand),
+    Job(JobCommand),
+}
+
+/// Reads the program's own arguments. Where they are wrong, or ask for help, what there is to say
+/// has been printed and the exit code is the answer.
+pub fn parse() -> Result<Invocation, ExitCode> {
+    parse_from(std::env::args_os())
+}
+
+fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, ExitCode> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = Arguments::try_parse_from(&arguments).map_err(|error| {
+        let wants_json = arguments.iter().any(|argument| argument == "--json");
+        if error.use_stderr() && wants_json {
+            let text = error.to_string();
+            let text = text.trim().trim_start_matches("error: ");
+            Output::new(true).error(&CliError::Usage(text.to_owned()));
+        } else {
+            // Where the terminal is gone nobody is left to read it.
+            let _ = error.print();
+        }
+        ExitCode::from(error.exit_code() as u8)
+    })?;
+    Ok(match parsed.command {
+        Command::Node(NodeCommand::Start(start)) => Invocation::NodeStart(start),
+        Command::Node(NodeCommand::Join(join)) => Invocation::NodeJoin(join),
+        Command::Node(NodeCommand::Status(status)) => client(ClientCommandKind::NodeStatus(status)),
+        Command::Cluster(cluster) => client(ClientCommandKind::Cluster(cluster)),
+        Command::Job(job) => client(ClientCommandKind::Job(job)),
+    })
+}
+
+fn client(kind: ClientCommandKind) -> Invocation {
+    Invocation::Client(ClientCommand(kind))
+}
+
+impl ClientCommand {
+    /// Does it. Results go to stdout, messages and errors to stderr; the exit code is 0 where it
+    /// worked, 1 where it failed (a watched job that failed is a failure) and 2 for wrong usage.
+    pub async fn run(self) -> ExitCode {
+        let output = Output::new(self.json());
+        let result = match self.0 {
+            ClientCommandKind::NodeStatus(status) => node::status(&status, &output).await,
+            ClientCommandKind::Cluster(cluster) => cluster::run(&cluster, &output).await,
+            ClientCommandKind::Job(job) => job::run(&job, &output).await,
+        };
+        match result.and_then(|()| output.written()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                output.error(&error);
+                ExitCode::from(error.exit_code())
+            }
+        }
+    }
+
+    fn json(&self) -> bool {
+        match &self.0 {
+            ClientCommandKind::NodeStatus(status) => status.client.json,
+            ClientCommandKind::Cluster(cluster) => cluster.client_options().json,
+            ClientCommandKind::Job(job) => job.client_options().json,
+        }
+    }
+}
+
+/// Where a node keeps everything unless it is told otherwise: `~/.local/share/jiggablend`, or
+/// `/var/lib/jiggablend` for a user without a home.
+pub fn default_data_dir() -> PathBuf {
+    directories::ProjectDirs::from("", "", "jiggablend")
+        .map(|folders| folders.data_local_dir().to_owned())
+        .unwrap_or_else(|| PathBuf::from("/var/lib/jiggablend"))
+}

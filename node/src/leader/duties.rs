@@ -1,0 +1,402 @@
+//! The leader's duties while it leads: hears, decides by the pure parts, and carries out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiggablend_raft::{
+    Action, Actor, Applied, Change, Command, Epoch, JobLog, LeaseEnd, NodeId, State, TaskId,
+    TimestampMs,
+};
+use jiggablend_web::TaskProgress;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::assignment::{assignment, leased_epoch};
+use super::group::Group;
+use super::scheduler::{Capacity, NewLeases};
+use super::session::{Heard, Session, SessionId};
+use super::{Scheduler, plan_group};
+use crate::link::{Arrival, Hello, Switchboard, ToLeader, ToNode};
+
+/// How often progress goes out to the nodes, and how often time is looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Every node hears of the leader at least once in so many ticks.
+const TICKS_BETWEEN_SIGNS_OF_LIFE: u32 = 4;
+
+/// The group is looked at again after so many ticks, for nodes that were slow to catch up.
+const TICKS_BETWEEN_GROUP_CHECKS: u32 = 8;
+
+/// Expired sessions and tickets are dropped this often.
+const TICKS_BETWEEN_CLEANINGS: u32 = 4 * 60 * 10;
+
+/// The leader's duties of this node: at rest while another node leads.
+pub(crate) struct Duties {
+    pub(crate) log: JobLog,
+    pub(crate) switchboard: Switchboard,
+    pub(crate) arrivals: mpsc::Receiver<Arrival>,
+}
+
+impl Duties {
+    /// Does the duties whenever this node leads, until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut leadership = self.log.leadership();
+        loop {
+            let now = *leadership.borrow_and_update();
+            if now.is_self {
+                info!(term = now.term, "this node leads the farm");
+                let mut reign = Reign::new(self.log.clone(), self.switchboard.clone());
+                tokio::select! {
+                    () = reign.run(&mut self.arrivals) => {}
+                    () = until_over(&mut leadership) => info!("this node leads no longer"),
+                    () = stop.cancelled() => return,
+                }
+                continue;
+            }
+            tokio::select! {
+                changed = leadership.changed() => if changed.is_err() { return },
+                // Whoever comes here by an old word of who leads will try again.
+                arrival = self.arrivals.recv() => if arrival.is_none() { return },
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+async fn until_over(leadership: &mut tokio::sync::watch::Receiver<jiggablend_raft::Leadership>) {
+    while leadership.borrow_and_update().is_self {
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What a finished proposal was about.
+enum Proposed {
+    Leases(NewLeases),
+    Other,
+    Group,
+}
+
+/// One uninterrupted time as leader.
+struct Reign {
+    log: JobLog,
+    switchboard: Switchboard,
+    scheduler: Scheduler,
+    sessions: BTreeMap<NodeId, Session>,
+    next_session: u64,
+    heard: (mpsc::Sender<Heard>, mpsc::Receiver<Heard>),
+    proposals: (mpsc::Sender<Proposed>, mpsc::Receiver<Proposed>),
+    /// Proposals for the same thing must not pile up while one is under way.
+    ending: BTreeSet<NodeId>,
+    group_changes: bool,
+    progress: BTreeMap<TaskId, TaskProgress>,
+    ticks: u32,
+}
+
+impl Reign {
+    fn new(log: JobLog, switchboard: Switchboard) -> Self {
+        let scheduler = log.read(|state| Scheduler::new(state, Instant::now()));
+        Self {
+            log,
+            switchboard,
+            scheduler,
+            sessions: BTreeMap::new(),
+            next_session: 0,
+            heard: mpsc::channel(1024),
+            proposals: mpsc::channel(256),
+            ending: BTreeSet::new(),
+            group_changes: false,
+            progress: BTreeMap::new(),
+            ticks: 0,
+        }
+    }
+
+    async fn run(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) {
+        let mut events = self.log.subscribe();
+        // Nothing that was applied before the subscription may be missed.
+        self.read_everything_anew();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Ok(applied) => self.on_applied(&applied),
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.read_everything_anew(),
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                Some(arrival) = arrivals.recv() => self.on_arrival(arrival),
+                Some(heard) = self.heard.1.recv() => self.on_heard(heard),
+                Some(proposed) = self.proposals.1.recv() => self.on_proposed(proposed),
+                _ = tick.tick() => self.on_tick(),
+            }
+            self.schedule();
+        }
+    }
+
+    fn read_everything_anew(&mut self) {
+        let nodes = self.scheduler.linked_capacities();
+        let log = self.log.clone();
+        log.read(|state| {
+            self.scheduler = Scheduler::new(state, Instant::now());
+            for (node, capacity) in nodes {
+                self.scheduler.linked(node, capacity);
+                self.push_all_leases(state, node, &[]);
+            }
+        });
+    }
+
+    fn on_applied(&mut self, applied: &Arc<Applied>) {
+        let log = self.log.clone();
+        log.read(|state| {
+            for change in &applied.changes {
+                match *change {
+                    Change::Task(task) => self.on_task_changed(state, task),
+                    Change::Revoked(task, node) => self.revoke_at(state, task, node),
+                    Change::Node(node) => self.on_node_changed(state, node),
+                    Change::Job(_) | Change::File(..) => {}
+                }
+            }
+        });
+    }
+
+    fn on_task_changed(&mut self, state: &State, task: TaskId) {
+        self.scheduler.task_changed(state, task);
+        if let Some(node) = self.scheduler.lessee(task) {
+            self.push_lease(state, node, task);
+        } else {
+            self.progress.remove(&task);
+        }
+    }
+
+    fn revoke_at(&mut self, state: &State, task: TaskId, node: NodeId) {
+        if let Some(epoch) = state.task(task).map(|task| task.epoch) {
+            self.order(node, ToNode::Revoke(task, epoch));
+        }
+    }
+
+    fn on_node_changed(&mut self, state: &State, node: NodeId) {
+        if state.nodes.get(&node).is_some_and(|node| node.removed) {
+            self.cut(node);
+        }
+        self.check_group();
+    }
+
+    fn on_arrival(&mut self, arrival: Arrival) {
+        let Hello {
+            node,
+            ref holding,
+            render_slots,
+            can_encode,
+            ..
+        } = arrival.hello;
+        let holding = holding.clone();
+        debug!(%node, holding = holding.len(), "a node is linked");
+        self.next_session += 1;
+        let id = SessionId(self.next_session);
+        let session = Session::start(id, arrival, self.switchboard.clone(), self.heard.0.clone());
+        self.sessions.insert(node, session);
+        self.scheduler.linked(
+            node,
+            Capacity {
+                render_slots,
+                can_encode,
+            },
+        );
+        let log = self.log.clone();
+        log.read(|state| {
+            for (task, epoch) in &holding {
+                if leased_epoch(state, node, *task) != Some(*epoch) {
+                    self.order(node, ToNode::Revoke(*task, *epoch));
+                }
+            }
+            self.push_all_leases(state, node, &holding);
+        });
+        self.check_group();
+    }
+
+    fn on_heard(&mut self, heard: Heard) {
+        let Some(session) = self.sessions.get_mut(&heard.node) else {
+            return;
+        };
+        if session.id != heard.session {
+            return;
+        }
+        session.last_heard = Instant::now();
+        match heard.message {
+            None => self.cut(heard.node),
+            Some(ToLeader::Alive {
+                render_slots,
+                can_encode,
+            }) => self.scheduler.linked(
+                heard.node,
+                Capacity {
+                    render_slots,
+                    can_encode,
+                },
+            ),
+            Some(ToLeader::Progress(progress)) => {
+                let news = TaskProgress {
+                    task: progress.task,
+                    epoch: progress.epoch,
+                    node: heard.node,
+                    fraction: progress.fraction,
+                    text: progress.text,
+                };
+                self.progress.insert(news.task, news);
+            }
+            Some(ToLeader::Leaving) => {
+                info!(node = %heard.node, "a node leaves in order");
+                self.cut(heard.node);
+                self.end_leases(heard.node, LeaseEnd::Released);
+            }
+        }
+    }
+
+    fn on_proposed(&mut self, proposed: Proposed) {
+        match proposed {
+            Proposed::Leases(leases) => {
+                let log = self.log.clone();
+                log.read(|state| self.scheduler.proposal_ended(state, &leases));
+                self.ending.remove(&leases.node);
+            }
+            Proposed::Group => self.group_changes = false,
+            Proposed::Other => {}
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.ticks = self.ticks.wrapping_add(1);
+        let expired = self
+            .log
+            .read(|state| self.scheduler.expired(state, Instant::now()));
+        for leases in expired {
+            warn!(node = %leases.node, count = leases.leases.len(), "a node is gone; its leases end");
+            self.propose_end(leases, LeaseEnd::NodeLost);
+        }
+        if !self.progress.is_empty() || self.ticks.is_multiple_of(TICKS_BETWEEN_SIGNS_OF_LIFE) {
+            self.tell_everyone();
+        }
+        if self.ticks.is_multiple_of(TICKS_BETWEEN_GROUP_CHECKS) {
+            self.check_group();
+        }
+        if self.ticks.is_multiple_of(TICKS_BETWEEN_CLEANINGS) {
+            self.propose(Action::ExpiredRemoved, Proposed::Other);
+        }
+    }
+
+    fn schedule(&mut self) {
+        let decided = self.log.read(|state| self.scheduler.schedule(state));
+        for new in decided {
+            let action = Action::TasksLeased {
+                node: new.node,
+                leases: new.leases.clone(),
+            };
+            self.propose(action, Proposed::Leases(new));
+        }
+    }
+
+    /// The nodes hear of progress on the whole farm and of who is linked.
+    fn tell_everyone(&mut self) {
+        let news = ToNode::Live {
+            progress: std::mem::take(&mut self.progress).into_values().collect(),
+            connected: self.sessions.keys().copied().collect(),
+        };
+        for session in self.sessions.values() {
+            session.inform(news.clone());
+        }
+    }
+
+    fn push_lease(&mut self, state: &State, node: NodeId, task: TaskId) {
+        if let Some(assignment) = assignment(state, node, task) {
+            self.order(node, ToNode::Assign(Box::new(assignment)));
+        }
+    }
+
+    /// Pushes the node's leases that it does not hold, as after its restart or a change of leader.
+    fn push_all_leases(&mut self, state: &State, node: NodeId, holding: &[(TaskId, Epoch)]) {
+        for (task, epoch) in self.scheduler.leases_of(state, node) {
+            if !holding.contains(&(task, epoch)) {
+                self.push_lease(state, node, task);
+            }
+        }
+    }
+
+    fn order(&mut self, node: NodeId, order: ToNode) {
+        let Some(session) = self.sessions.get(&node) else {
+            return;
+        };
+        if !session.order(order) {
+            warn!(%node, "a node does not read what it is told; its link is cut");
+            self.cut(node);
+        }
+    }
+
+    fn cut(&mut self, node: NodeId) {
+        if self.sessions.remove(&node).is_some() {
+            self.scheduler.unlinked(node, Instant::now());
+        }
+    }
+
+    fn end_leases(&mut self, node: NodeId, reason: LeaseEnd) {
+        let leases = self.log.read(|state| self.scheduler.leases_of(state, node));
+        if !leases.is_empty() {
+            self.propose_end(NewLeases { node, leases }, reason);
+        }
+    }
+
+    fn propose_end(&mut self, ended: NewLeases, reason: LeaseEnd) {
+        if self.ending.insert(ended.node) {
+            let action = Action::LeasesEnded {
+                leases: ended.leases.clone(),
+                reason,
+            };
+            self.propose(action, Proposed::Leases(ended));
+        }
+    }
+
+    /// Brings the Raft group a step nearer to what it should be, one step at a time.
+    fn check_group(&mut self) {
+        if self.group_changes {
+            return;
+        }
+        let status = self.log.status();
+        let now = Group {
+            voters: status.voters,
+            standbys: status.standbys,
+        };
+        let linked = self.scheduler.linked_nodes();
+        let Some(next) = self.log.read(|state| plan_group(state, &now, &linked)) else {
+            return;
+        };
+        self.group_changes = true;
+        let (log, ended) = (self.log.clone(), self.proposals.0.clone());
+        tokio::spawn(async move {
+            info!(voters = ?next.voters, standbys = ?next.standbys, "changing the Raft group");
+            if let Err(error) = log.set_group(next.voters, next.standbys).await {
+                warn!("{error}");
+            }
+            // The duties may have ended meanwhile.
+            let _ = ended.send(Proposed::Group).await;
+        });
+    }
+
+    /// Proposes in a task of its own: the duties go on meanwhile.
+    fn propose(&self, action: Action, about: Proposed) {
+        let (log, ended) = (self.log.clone(), self.proposals.0.clone());
+        tokio::spawn(async move {
+            let command = Command {
+                at: TimestampMs::now(),
+                actor: Actor::Farm,
+                action,
+            };
+            if let Err(error) = log.propose(command).await {
+                debug!("a proposal of the leader came to nothing: {error}");
+            }
+            let _ = ended.send(about).await;
+        });
+    }
+}

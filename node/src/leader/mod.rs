@@ -1,0 +1,14 @@
+//! What only the leader does: who renders what, who is gone, who votes.
+//!
+//! [`Scheduler`] and [`plan_group`] decide, as functions over values; [`Duties`] does the I/O:
+//! it hears of events and of nodes, proposes what was decided, and pushes leases to runners.
+
+mod assignment;
+mod duties;
+mod group;
+mod scheduler;
+mod session;
+
+pub(crate) use duties::Duties;
+use group::plan_group;
+use scheduler::Scheduler;

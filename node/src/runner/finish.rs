@@ -1,0 +1,162 @@
+//! The end of an attempt, while its slot works on already: check the picture, keep it and the log
+//! on R nodes, report.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiggablend_raft::{ContentId, Failure, FailureKind, FileId, FileKind, NewFile};
+use jiggablend_transfer::Chunking;
+use tokio::io::AsyncRead;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::picture::{self, ExpectedSize};
+use super::scenes::{store_failure, unwritable};
+use super::scratch::Folder;
+use super::{Assignment, Held, Outcome, Shared};
+
+/// How long a finished frame waits for other nodes to be reachable for its copies.
+const KEEP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a slot made.
+pub(super) struct Made {
+    pub(super) path: PathBuf,
+    /// The size that a picture must have; a video was checked where it was made.
+    pub(super) expected: Option<ExpectedSize>,
+    pub(super) kind: FileKind,
+    pub(super) name: String,
+    pub(super) media_type: &'static str,
+}
+
+/// An attempt as it leaves its slot.
+pub(super) struct Ended {
+    pub(super) result: Result<Made, Failure>,
+    pub(super) log: String,
+    pub(super) started: Instant,
+    /// Holds what was made until it is stored.
+    pub(super) folder: Option<Folder>,
+}
+
+impl Ended {
+    /// It failed before anything ran.
+    pub(super) fn without_a_start(failure: Failure) -> Self {
+        Self {
+            result: Err(failure),
+            log: String::new(),
+            started: Instant::now(),
+            folder: None,
+        }
+    }
+}
+
+/// Brings an attempt to its outcome and reports it. A lease that is taken back meanwhile reports
+/// nothing.
+pub(super) async fn finish(
+    shared: Arc<Shared>,
+    assignment: Assignment,
+    held: Held,
+    ended: Ended,
+    _permit: OwnedSemaphorePermit,
+) {
+    let lease = assignment.lease();
+    let reporting = async {
+        let outcome = outcome_of(&shared, ended).await;
+        shared
+            .outbox
+            .finished(assignment.task, assignment.epoch, outcome)
+            .await;
+    };
+    tokio::select! {
+        biased;
+        () = held.cancel.cancelled() => {}
+        () = reporting => {
+            shared.queue().remove(lease);
+        }
+    }
+}
+
+async fn outcome_of(shared: &Shared, ended: Ended) -> Outcome {
+    let Ended {
+        result,
+        log,
+        started,
+        folder,
+    } = ended;
+    let kept = async {
+        let made = result?;
+        if let Some(expected) = made.expected {
+            let path = made.path.clone();
+            tokio::task::spawn_blocking(move || picture::check(&path, expected))
+                .await
+                .map_err(|_| Failure {
+                    kind: FailureKind::WrongPicture,
+                    message: "the picture that Blender wrote cannot be decoded".to_owned(),
+                })??;
+        }
+        let render_ms = started.elapsed().as_millis() as u64;
+        let file = tokio::fs::File::open(&made.path)
+            .await
+            .map_err(|error| unwritable(&error))?;
+        let output = keep(shared, file, made.kind, made.name, made.media_type).await?;
+        Ok::<_, Failure>((output, render_ms))
+    };
+    let (kept, log) = tokio::join!(kept, keep_log(shared, &log));
+    let is_full = kept.is_err() && shared.scratch.is_full();
+    drop(folder);
+    match kept {
+        Ok::<_, Failure>((output, render_ms)) => Outcome::Committed {
+            output,
+            log,
+            render_ms,
+        },
+        Err(failure) if is_full => Outcome::Failed {
+            failure: Failure {
+                kind: FailureKind::DiskFull,
+                message: format!(
+                    "the disk of this node is full; free some space ({})",
+                    failure.message
+                ),
+            },
+            log,
+        },
+        Err(failure) => Outcome::Failed { failure, log },
+    }
+}
+
+/// The attempt's log as a file of the job. A log that cannot be kept is no reason to lose a frame.
+async fn keep_log(shared: &Shared, log: &str) -> Option<NewFile> {
+    if log.is_empty() {
+        return None;
+    }
+    let name = "log.txt".to_owned();
+    match keep(shared, log.as_bytes(), FileKind::Log, name, "text/plain").await {
+        Ok(file) => Some(file),
+        Err(failure) => {
+            tracing::warn!("cannot keep an attempt's log: {}", failure.message);
+            None
+        }
+    }
+}
+
+async fn keep(
+    shared: &Shared,
+    bytes: impl AsyncRead + Send + Unpin,
+    kind: FileKind,
+    name: String,
+    media_type: &str,
+) -> Result<NewFile, Failure> {
+    let kept = shared
+        .content
+        .keep(bytes, Chunking::Fixed, shared.config.copies, KEEP_PATIENCE)
+        .await
+        .map_err(|error| store_failure(&format!("storing {name}"), &error))?;
+    Ok(NewFile {
+        id: FileId::new(),
+        kind,
+        name,
+        media_type: media_type.to_owned(),
+        content: ContentId(kept.stored.manifest.0),
+        size_bytes: kept.stored.size_bytes,
+        holders: shared.outbox.node_ids(&kept.holders),
+    })
+}

@@ -1,0 +1,10 @@
+//! A running node: opens its data directory, finds its place in a farm, starts every room in
+//! order, and stops them in the opposite one.
+
+mod announce;
+mod entry;
+mod housekeeping;
+mod local_auth;
+mod running;
+
+pub(crate) use running::{join, start};

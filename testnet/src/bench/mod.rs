@@ -1,0 +1,63 @@
+//! Benches: ours and a peer, in turn, in the same run on the same machine.
+//!
+//! [`render`] is the first. A bench gives a [`Report`]; [`report`] prints it.
+
+mod machine;
+mod render;
+mod report;
+mod samples;
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+pub use report::{Metric, Report, Row};
+pub use samples::Samples;
+
+use crate::{Result, TestnetError, program};
+
+/// No bench begins another round after this: with the last one it stays within five minutes.
+const LAST_ROUND_STARTS: Duration = Duration::from_secs(230);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// A job of short frames on one node, against Blender alone
+    Render,
+    /// Every bench; writes docs/benchmarks.md
+    All,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[arg(value_enum)]
+    name: Name,
+    /// One line of JSON a metric instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Only this peer [default: all that the bench has]
+    #[arg(long, value_name = "PEER")]
+    against: Option<String>,
+}
+
+/// Runs the bench and prints what it found.
+pub async fn run(arguments: BenchArgs) -> Result<()> {
+    let against = arguments.against.as_deref();
+    let reports = match arguments.name {
+        Name::Render => vec![render::run(against).await?],
+        Name::All => vec![render::run(against).await?],
+    };
+    let machine = machine::describe();
+    for report in &reports {
+        match arguments.json {
+            true => print!("{}", report.json_lines()?),
+            false => print!("{}", report.table(&machine)),
+        }
+    }
+    if arguments.name == Name::All {
+        let page = program::checkout().join("docs/benchmarks.md");
+        std::fs::write(&page, report::page(&reports, &machine))
+            .map_err(TestnetError::io(format!("writing {}", page.display())))?;
+        eprintln!("wrote {}", page.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! `testnet/up` and `testnet/bench` call this.
+
+use clap::{Parser, Subcommand};
+use jiggablend_testnet::{bench, up};
+
+/// JiggaBlend farms on one machine.
+#[derive(Debug, Parser)]
+#[command(name = "jiggablend-testnet")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a farm on this machine and render a scene on it
+    Up(up::UpArgs),
+    /// Measure ours against a peer
+    Bench(bench::BenchArgs),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<std::process::ExitCode> {
+    match Arguments::parse().command {
+        Command::Up(arguments) => Ok(up::run(arguments).await?),
+        Command::Bench(arguments) => {
+            bench::run(arguments).await?;
+            Ok(std::process::ExitCode::SUCCESS)
+        }
+    }
+}

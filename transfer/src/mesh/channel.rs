@@ -1,0 +1,34 @@
+//! The channels between members, and the names that they have on the wire.
+
+use libp2p::StreamProtocol;
+
+/// What travels over the mesh between members. Each is a libp2p protocol of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// The job log's requests (Raft and forwarded proposals).
+    JobLog,
+    /// The standing streams between a node and the leader.
+    Link,
+    /// Chunks and manifests.
+    Content,
+}
+
+impl Channel {
+    /// Requests and their answers.
+    pub(super) fn call_protocol(self) -> StreamProtocol {
+        StreamProtocol::new(match self {
+            Self::JobLog => "/jiggablend/job-log/call/1",
+            Self::Link => "/jiggablend/link/call/1",
+            Self::Content => "/jiggablend/content/call/1",
+        })
+    }
+
+    /// Message streams.
+    pub(super) fn stream_protocol(self) -> StreamProtocol {
+        StreamProtocol::new(match self {
+            Self::JobLog => "/jiggablend/job-log/stream/1",
+            Self::Link => "/jiggablend/link/stream/1",
+            Self::Content => "/jiggablend/content/stream/1",
+        })
+    }
+}

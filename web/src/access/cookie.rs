@@ -1,0 +1,79 @@
+//! The session cookie. It holds 256 random bits; the job log holds their hash.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use jiggablend_raft::SecretHash;
+use rand::TryRngCore;
+
+pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// On plain HTTP. Browsers drop cookies with the `__Host-` prefix there.
+const PLAIN_NAME: &str = "jiggablend_session";
+/// Over TLS: no other host and no plain connection can set it.
+const TLS_NAME: &str = "__Host-jiggablend_session";
+
+/// 256 bits from the operating system, in hex.
+pub(crate) fn new_secret() -> String {
+    let mut secret = [0; 32];
+    rand::rngs::OsRng
+        .try_fill_bytes(&mut secret)
+        .expect("the operating system gives random bytes");
+    hex::encode(secret)
+}
+
+pub(crate) fn session_cookie(secret: String, over_tls: bool) -> Cookie<'static> {
+    let mut cookie = ended_cookie(over_tls);
+    cookie.set_value(secret);
+    cookie.set_max_age(Some(
+        SESSION_LIFE.try_into().expect("seven days are in range"),
+    ));
+    cookie
+}
+
+/// Makes the browser forget its session cookie.
+pub(crate) fn ended_cookie(over_tls: bool) -> Cookie<'static> {
+    let name = if over_tls { TLS_NAME } else { PLAIN_NAME };
+    let mut cookie = Cookie::new(name, "");
+    cookie.set_path("/");
+    cookie.set_http_only(true);
+    cookie.set_same_site(SameSite::Lax);
+    cookie.set_secure(over_tls);
+    cookie.make_removal();
+    cookie
+}
+
+/// The hash of the session that the request's cookie names.
+pub(super) fn session_of(headers: &HeaderMap) -> Option<SecretHash> {
+    let jar = CookieJar::from_headers(headers);
+    let cookie = jar.get(TLS_NAME).or_else(|| jar.get(PLAIN_NAME))?;
+    Some(SecretHash::of(cookie.value().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_cookie_is_kept_from_scripts_and_other_sites() {
+        let cookie = session_cookie("secret".into(), false).to_string();
+        assert!(cookie.starts_with("jiggablend_session=secret;"), "{cookie}");
+        assert!(cookie.contains("HttpOnly"));
+        assert!(cookie.contains("SameSite=Lax"));
+        assert!(cookie.contains("Max-Age=604800"));
+        assert!(!cookie.contains("Secure"));
+        let cookie = session_cookie("secret".into(), true).to_string();
+        assert!(cookie.starts_with("__Host-jiggablend_session=secret;"));
+        assert!(cookie.contains("Secure") && cookie.contains("Path=/"));
+        assert!(!cookie.contains("Domain"));
+    }
+
+    #[test]
+    fn secrets_are_long_and_differ() {
+        let (one, other) = (new_secret(), new_secret());
+        assert_eq!(one.len(), 64);
+        assert_ne!(one, other);
+    }
+}

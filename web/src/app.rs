@@ -1,0 +1,73 @@
+//! What every handler can reach.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, ProposeError, TimestampMs};
+use jiggablend_transfer::Content;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{LoginLimits, Passwords};
+use crate::{LiveBoard, TicketMaker, WebConfig, WebServer};
+
+/// Uploads at the same time; each holds a thread that checks its bytes.
+const MAX_UPLOADS: usize = 64;
+const MAX_EVENT_STREAMS: usize = 4096;
+
+/// The web port's shared state. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) config: WebConfig,
+    pub(crate) log: JobLog,
+    pub(crate) content: Content,
+    pub(crate) live: LiveBoard,
+    pub(crate) tickets: Arc<dyn TicketMaker>,
+    pub(crate) passwords: Passwords,
+    pub(crate) login_limits: LoginLimits,
+    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) event_streams: Arc<Semaphore>,
+    /// Cancelled when the web port stops: streams end.
+    pub(crate) stop: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn new(server: WebServer, stop: CancellationToken) -> Self {
+        Self(Arc::new(Shared {
+            config: server.config,
+            log: server.log,
+            content: server.content,
+            live: server.live,
+            tickets: server.tickets,
+            passwords: Passwords::new(),
+            login_limits: LoginLimits::default(),
+            uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
+            stop,
+        }))
+    }
+
+    /// Proposes `action` at the clock of now; returns when this node's state has it.
+    pub(crate) async fn propose(
+        &self,
+        actor: Actor,
+        action: Action,
+    ) -> Result<Effect, ProposeError> {
+        let command = Command {
+            at: TimestampMs::now(),
+            actor,
+            action,
+        };
+        self.log.propose(command).await
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

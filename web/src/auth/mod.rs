@@ -1,0 +1,211 @@
+//! Signing in and out, and who one is.
+
+mod limits;
+mod passwords;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use axum_extra::extract::CookieJar;
+use jiggablend_raft::{
+    Action, Actor, Command, JobLog, ProposeError, Refusal, SecretHash, TimestampMs, User, UserId,
+    UserRole,
+};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use limits::LoginLimits;
+pub(crate) use passwords::Passwords;
+
+use crate::access::{
+    Caller, Credential, Identity, SESSION_LIFE, ended_cookie, new_secret, session_cookie,
+};
+use crate::app::App;
+use crate::connections::Connection;
+use crate::json::ApiJson;
+use crate::problem::{Problem, ProblemKind};
+
+#[derive(Serialize)]
+pub(crate) struct Providers {
+    local: bool,
+    registration: &'static str,
+}
+
+pub(crate) async fn providers(State(app): State<App>) -> Json<Providers> {
+    Json(Providers {
+        local: app.config.local_auth,
+        registration: "closed",
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    email: String,
+    password: String,
+}
+
+#[derive(Serialize)]
+struct Me {
+    user: UserView,
+}
+
+#[derive(Serialize)]
+struct UserView {
+    id: String,
+    email: Option<String>,
+    role: UserRole,
+    kind: &'static str,
+}
+
+impl UserView {
+    fn of(identity: &Identity) -> Self {
+        match identity {
+            Identity::User { id, email, role } => Self {
+                id: id.to_string(),
+                email: Some(email.clone()),
+                role: *role,
+                kind: "user",
+            },
+            Identity::Operator(node) => Self {
+                id: format!("node-{node}"),
+                email: None,
+                role: UserRole::Admin,
+                kind: "operator",
+            },
+        }
+    }
+}
+
+pub(crate) async fn me(caller: Caller) -> Response {
+    let user = UserView::of(&caller.identity);
+    Json(Me { user }).into_response()
+}
+
+pub(crate) async fn login(
+    State(app): State<App>,
+    Extension(connection): Extension<Connection>,
+    jar: CookieJar,
+    old: Option<Extension<Caller>>,
+    ApiJson(login): ApiJson<Login>,
+) -> Result<Response, Problem> {
+    if !app.config.local_auth {
+        return Err(Problem::new(
+            ProblemKind::NotAllowed,
+            "local accounts are switched off on this node; start it with ENABLE_LOCAL_AUTH=true",
+        ));
+    }
+    let email = normalized_email(&login.email);
+    let address = connection.peer.ip();
+    app.login_limits
+        .attempt(&email, address)
+        .map_err(|wait_seconds| {
+            Problem::new(
+                ProblemKind::TooManyAttempts,
+                format!("too many attempts to sign in; try again in {wait_seconds} s"),
+            )
+            .retry_after_seconds(wait_seconds)
+        })?;
+    let user = app.log.read(|state| user_by_email(state, &email).cloned());
+    let expected = user.as_ref().map(|user| user.password_hash.clone());
+    let is_right = app.passwords.verify(login.password, expected).await?;
+    let user = user.filter(|_| is_right).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::WrongCredentials,
+            "the e-mail address or the password is wrong",
+        )
+    })?;
+    app.login_limits.succeeded(&email, address);
+
+    let secret = new_secret();
+    let actor = Actor::User(user.id);
+    let created = Action::SessionCreated {
+        session: SecretHash::of(secret.as_bytes()),
+        user: user.id,
+        expires_at: TimestampMs::now().plus(SESSION_LIFE),
+    };
+    app.propose(actor, created).await?;
+    end_session(&app, old.as_deref()).await;
+
+    let identity = Identity::User {
+        id: user.id,
+        email: user.email,
+        role: user.role,
+    };
+    let user = UserView::of(&identity);
+    let jar = jar.add(session_cookie(secret, connection.over_tls));
+    Ok((jar, Json(Me { user })).into_response())
+}
+
+/// The session that the browser had before; that it stays until it expires is no failure of
+/// the sign-in.
+async fn end_session(app: &App, caller: Option<&Caller>) {
+    let Some(caller) = caller else { return };
+    if let Credential::Session(session) = caller.credential {
+        let ended = app.propose(caller.actor(), Action::SessionEnded { session });
+        if let Err(error) = ended.await {
+            tracing::warn!(%error, "could not end the session before a new sign-in");
+        }
+    }
+}
+
+pub(crate) async fn logout(
+    State(app): State<App>,
+    Extension(connection): Extension<Connection>,
+    jar: CookieJar,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    if let Credential::Session(session) = caller.credential {
+        app.propose(caller.actor(), Action::SessionEnded { session })
+            .await?;
+    }
+    let jar = jar.add(ended_cookie(connection.over_tls));
+    Ok((StatusCode::NO_CONTENT, jar).into_response())
+}
+
+/// E-mail addresses are compared without their case, though the standard would allow it.
+fn normalized_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+fn user_by_email<'a>(state: &'a jiggablend_raft::State, email: &str) -> Option<&'a User> {
+    let mut users = state.users.values();
+    users.find(|user| normalized_email(&user.email) == email)
+}
+
+/// Makes the test user of `LOCAL_TEST_EMAIL` and `LOCAL_TEST_PASSWORD` where no account has that
+/// e-mail address. Called by the node when it has a leader. The farm's first account is an admin.
+pub async fn ensure_test_user(
+    log: &JobLog,
+    email: &str,
+    password: &str,
+) -> Result<(), ProposeError> {
+    let email = normalized_email(email);
+    let (is_there, is_first) = log.read(|state| {
+        let is_there = user_by_email(state, &email).is_some();
+        (is_there, state.users.is_empty())
+    });
+    if is_there {
+        return Ok(());
+    }
+    let password_hash = passwords::hash(password.to_owned()).await;
+    let command = Command {
+        at: TimestampMs::now(),
+        actor: Actor::Node(log.status().node),
+        action: Action::UserCreated {
+            user: UserId::new(),
+            email,
+            password_hash,
+            role: if is_first {
+                UserRole::Admin
+            } else {
+                UserRole::Member
+            },
+        },
+    };
+    match log.propose(command).await {
+        // Another node was first.
+        Ok(_) | Err(ProposeError::Refused(Refusal::Conflict(_))) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,120 @@
+//! Passwords: argon2id, off the async threads, few at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::SaltString;
+use argon2::password_hash::rand_core::OsRng;
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::problem::{Problem, ProblemKind};
+
+/// OWASP's floor for argon2id: 19 MiB, two passes, one lane.
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// Each takes 19 MiB and a core for tens of milliseconds.
+const HASHES_AT_ONCE: usize = 2;
+const MAX_WAIT: Duration = Duration::from_secs(5);
+/// Longer ones are wrong, unread.
+const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// Verifies passwords.
+pub(crate) struct Passwords {
+    hashing: Arc<Semaphore>,
+    /// What an unknown account's password is compared with, so that it takes the same time.
+    nobody: OnceCell<String>,
+}
+
+impl Passwords {
+    pub(crate) fn new() -> Self {
+        Self {
+            hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
+            nobody: OnceCell::new(),
+        }
+    }
+
+    /// True where `password` is the one of `expected`, a PHC string. `None` is an account that
+    /// does not exist: it costs as much and is always wrong.
+    pub(crate) async fn verify(
+        &self,
+        password: String,
+        expected: Option<String>,
+    ) -> Result<bool, Problem> {
+        if password.len() > MAX_PASSWORD_BYTES {
+            return Ok(false);
+        }
+        let busy = |_| {
+            Problem::new(
+                ProblemKind::Busy,
+                "too many are signing in at this moment; try again in a few seconds",
+            )
+            .retry_after_seconds(5)
+        };
+        let waiting = Arc::clone(&self.hashing).acquire_owned();
+        let permit = tokio::time::timeout(MAX_WAIT, waiting)
+            .await
+            .map_err(busy)?
+            .expect("nobody closes the semaphore");
+        let exists = expected.is_some();
+        let phc = match expected {
+            Some(phc) => phc,
+            None => {
+                let nobody = self.nobody.get_or_init(|| hash("nobody".to_owned()));
+                nobody.await.clone()
+            }
+        };
+        let matches = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let parsed = PasswordHash::new(&phc).ok()?;
+            argon2id()
+                .verify_password(password.as_bytes(), &parsed)
+                .ok()
+        });
+        let matches = matches.await.ok().flatten().is_some();
+        Ok(exists && matches)
+    }
+}
+
+/// Hashes a password with a fresh salt, as a PHC string.
+pub(super) async fn hash(password: String) -> String {
+    let hashing = tokio::task::spawn_blocking(move || {
+        let salt = SaltString::generate(&mut OsRng);
+        argon2id()
+            .hash_password(password.as_bytes(), &salt)
+            .expect("the parameters are valid and the password is short")
+            .to_string()
+    });
+    hashing.await.expect("hashing does not panic")
+}
+
+fn argon2id() -> Argon2<'static> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("the parameters are valid");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_right_password_of_an_account_is_right() {
+        let passwords = Passwords::new();
+        let phc = hash("correct horse".into()).await;
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
+        let verify = async |password: &str, phc: Option<&String>| {
+            let verified = passwords.verify(password.into(), phc.cloned());
+            verified.await.unwrap()
+        };
+        assert!(verify("correct horse", Some(&phc)).await);
+        assert!(!verify("wrong horse", Some(&phc)).await);
+        assert!(!verify(&"x".repeat(5000), Some(&phc)).await);
+        // Not even with the password of the hash that nobody has.
+        assert!(!verify("nobody", None).await);
+        assert!(!verify("x", Some(&"not a hash".to_owned())).await);
+    }
+}

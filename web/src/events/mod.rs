@@ -1,0 +1,92 @@
+//! Live events: one stream a client, filtered to what the caller may see.
+//!
+//! An event's id is its log index, so that a client can go on at any node where it stopped at
+//! another one.
+
+mod changes;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::sse::{KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use crate::access::Caller;
+use crate::app::App;
+use crate::problem::{Problem, ProblemKind};
+use stream::EventStream;
+
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(3);
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Tells reverse proxies not to hold events back.
+const NO_BUFFERING: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-accel-buffering"),
+    HeaderValue::from_static("no"),
+);
+
+#[derive(Deserialize)]
+pub(crate) struct Resume {
+    after: Option<String>,
+}
+
+pub(crate) async fn events(
+    State(app): State<App>,
+    caller: Caller,
+    Query(resume): Query<Resume>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Ok(slot) = Arc::clone(&app.event_streams).try_acquire_owned() else {
+        let why = "too many event streams are open on this node; try again, or use another node";
+        return Err(Problem::new(ProblemKind::Busy, why).retry_after_seconds(5));
+    };
+    let after = after(&headers, resume.after.as_deref())?;
+    if after.is_some_and(|after| after > app.log.applied_index()) {
+        // The client saw more at another node. Where the leader cannot be asked, the stream
+        // starts with a reset, which is right too.
+        let catching_up = app.log.read_barrier();
+        let _ = tokio::time::timeout(BARRIER_TIMEOUT, catching_up).await;
+    }
+    let events = EventStream::start(app, caller, after, slot).into_stream();
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    let sse = Sse::new(events).keep_alive(heartbeat);
+    Ok(([NO_BUFFERING], sse).into_response())
+}
+
+/// A browser that reconnects sends the header, which is newer than what its address says.
+fn after(headers: &HeaderMap, query: Option<&str>) -> Result<Option<u64>, Problem> {
+    let header = headers
+        .get(LAST_EVENT_ID)
+        .map(|value| value.to_str().unwrap_or("?"));
+    let Some(text) = header.or(query).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        Problem::new(
+            ProblemKind::InvalidRequest,
+            "Last-Event-ID and after must be the id of an event, a whole number",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_reconnect_goes_on_after_the_last_event_not_where_it_began() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(after(&headers, None).unwrap(), None);
+        assert_eq!(after(&headers, Some("7")).unwrap(), Some(7));
+        headers.insert(LAST_EVENT_ID, HeaderValue::from_static("9"));
+        assert_eq!(after(&headers, Some("7")).unwrap(), Some(9));
+        headers.insert(LAST_EVENT_ID, HeaderValue::from_static("-9"));
+        assert!(after(&headers, Some("7")).is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! A job's files: the list, and their bytes.
+
+mod headers;
+mod range;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiggablend_raft::{File, FileId, FileKind, JobId};
+use jiggablend_transfer::{ManifestHash, PeerId, StoreError};
+use serde::{Deserialize, Serialize};
+use tokio_util::io::ReaderStream;
+
+pub(crate) use headers::safe_file_name;
+use range::Wanted;
+
+use crate::access::OwnedJob;
+use crate::app::App;
+use crate::problem::{Problem, ProblemKind};
+use crate::views::FileView;
+
+const PIECE_BYTES: usize = 256 * 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    kind: Option<FileKind>,
+}
+
+#[derive(Serialize)]
+struct Files {
+    files: Vec<FileView>,
+}
+
+pub(crate) async fn list(
+    State(app): State<App>,
+    OwnedJob(job): OwnedJob,
+    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(filter) =
+        filter.map_err(|error| Problem::new(ProblemKind::InvalidRequest, error.body_text()))?;
+    let files = app.log.read(|state| {
+        let ids = state.jobs.get(&job).map(|job| job.files.as_slice());
+        ids.unwrap_or_default()
+            .iter()
+            .filter_map(|id| state.files.get(id))
+            .filter(|file| filter.kind.is_none_or(|kind| file.kind == kind))
+            .map(FileView::of)
+            .collect()
+    });
+    Ok(Json(Files { files }).into_response())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct DownloadQuery {
+    inline: Option<String>,
+}
+
+pub(crate) async fn download(
+    State(app): State<App>,
+    OwnedJob(job): OwnedJob,
+    Path((_, id)): Path<(String, String)>,
+    Query(query): Query<DownloadQuery>,
+    method: Method,
+    request: HeaderMap,
+) -> Result<Response, Problem> {
+    let (file, holders) = find(&app, job, &id)?;
+    let etag = headers::etag(&file);
+    if range::names_etag(request.get(header::IF_NONE_MATCH), &etag) {
+        let headers = [(header::ETAG, etag)];
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
+    let size_bytes = file.size_bytes;
+    let wanted = range::wanted(&request, &etag, size_bytes);
+    let (status, bytes) = match wanted {
+        Wanted::Whole => (StatusCode::OK, 0..size_bytes),
+        Wanted::Part(bytes) => (StatusCode::PARTIAL_CONTENT, bytes),
+        Wanted::Nothing => return Err(out_of_range(&file)),
+    };
+    let is_inline = query.inline.is_some_and(|inline| inline != "0");
+    let mut response_headers = headers::of_file(&file, etag, is_inline);
+    let length = bytes.end - bytes.start;
+    response_headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if status == StatusCode::PARTIAL_CONTENT {
+        let content_range = format!("bytes {}-{}/{size_bytes}", bytes.start, bytes.end - 1);
+        let content_range = HeaderValue::try_from(content_range).expect("digits and dashes");
+        response_headers.insert(header::CONTENT_RANGE, content_range);
+    }
+    if method == Method::HEAD || length == 0 {
+        return Ok((status, response_headers).into_response());
+    }
+    let manifest = ManifestHash(file.content.0);
+    let range = (status == StatusCode::PARTIAL_CONTENT).then_some(bytes);
+    let reader = app.content.read(manifest, &holders, range).await;
+    let reader = reader.map_err(|error| unreadable(&file, &error))?;
+    let body = Body::from_stream(ReaderStream::with_capacity(reader, PIECE_BYTES));
+    Ok((status, response_headers, body).into_response())
+}
+
+/// The file and the peers that have it, where it belongs to that job.
+fn find(app: &App, job: JobId, id: &str) -> Result<(File, Vec<PeerId>), Problem> {
+    let unknown = || {
+        Problem::new(
+            ProblemKind::UnknownFile,
+            format!("job {job} has no such file; GET /api/jobs/{job}/files lists them"),
+        )
+    };
+    let id: FileId = id.parse().map_err(|_| unknown())?;
+    let found = app.log.read(|state| {
+        let file = state.files.get(&id).filter(|file| file.job == job)?;
+        let holders = file
+            .holders
+            .iter()
+            .filter_map(|node| state.nodes.get(node))
+            .filter(|node| !node.removed)
+            .filter_map(|node| node.peer_id.parse().ok());
+        Some((file.clone(), holders.collect()))
+    });
+    found.ok_or_else(unknown)
+}
+
+fn out_of_range(file: &File) -> Problem {
+    let all = format!("bytes */{}", file.size_bytes);
+    Problem::new(
+        ProblemKind::BadRange,
+        format!(
+            "the file has {} bytes and none in that range",
+            file.size_bytes
+        ),
+    )
+    .header(
+        header::CONTENT_RANGE,
+        HeaderValue::try_from(all).expect("digits"),
+    )
+}
+
+fn unreadable(file: &File, error: &StoreError) -> Problem {
+    tracing::warn!(file = %file.id, %error, "cannot read a file for a download");
+    Problem::new(
+        ProblemKind::ContentUnavailable,
+        format!(
+            "none of the nodes that have file {} can give it now ({} of them); try again when one is back",
+            file.id,
+            file.holders.len()
+        ),
+    )
+    .retry_after_seconds(10)
+}

@@ -1,0 +1,33 @@
+//! For those who watch over the process.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use futures::FutureExt;
+
+use crate::app::App;
+use crate::problem::{Problem, ProblemKind};
+
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The process serves.
+pub(crate) async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// This node's state is up to date with a leader that it can reach.
+pub(crate) async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
+    let not_ready = |why: String| Problem::new(ProblemKind::NotReady, why).retry_after_seconds(2);
+    if let Some(reason) = app.log.stopped().now_or_never() {
+        let why = format!("this node's job log has stopped: {reason}");
+        return Err(Problem::new(ProblemKind::LogStopped, why));
+    }
+    match tokio::time::timeout(BARRIER_TIMEOUT, app.log.read_barrier()).await {
+        Ok(Ok(())) => Ok("ready\n"),
+        Ok(Err(error)) => Err(not_ready(error.to_string())),
+        Err(_) => Err(not_ready(format!(
+            "the farm's leader did not answer within {} s",
+            BARRIER_TIMEOUT.as_secs()
+        ))),
+    }
+}

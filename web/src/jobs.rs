@@ -1,0 +1,215 @@
+//! Jobs: create, list, look, cancel.
+
+use std::cmp::Reverse;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiggablend_raft::{Action, FrameList, JobId, JobSettings, ProposeError, Refusal};
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Caller, OwnedJob};
+use crate::app::App;
+use crate::json::ApiJson;
+use crate::problem::{Problem, ProblemKind};
+use crate::views::{JobSummary, JobView};
+
+const MAX_NAME_CHARS: usize = 200;
+const DEFAULT_PAGE: usize = 50;
+const MAX_PAGE: usize = 500;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewJob {
+    #[serde(default)]
+    name: String,
+    frames: Option<String>,
+    #[serde(default)]
+    video: bool,
+    id: Option<JobId>,
+}
+
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    ApiJson(new): ApiJson<NewJob>,
+) -> Result<Response, Problem> {
+    let name = checked_name(&new.name)?;
+    let frames = new.frames.as_deref().map(parse_frames).transpose()?;
+    let id = new.id.unwrap_or_default();
+    let created = Action::JobCreated {
+        job: id,
+        name,
+        owner: caller.owner(),
+        settings: JobSettings {
+            frames,
+            video: new.video,
+        },
+    };
+    app.propose(caller.actor(), created).await?;
+    refuse_taken_id(&app, &caller, id)?;
+    let job = look(&app, &caller, id)?;
+    let location = format!("/api/jobs/{id}");
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], job).into_response())
+}
+
+/// The same id from the same caller is the same job, asked for again; from another it is a clash.
+fn refuse_taken_id(app: &App, caller: &Caller, id: JobId) -> Result<(), Problem> {
+    let owner = app
+        .log
+        .read(|state| state.jobs.get(&id).map(|job| job.owner));
+    if owner == Some(caller.owner()) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::Conflict,
+        format!("the id {id} is taken; take a new UUIDv7, or leave the id out"),
+    ))
+}
+
+/// A job may go without a name: then it is called after its scene file.
+fn checked_name(name: &str) -> Result<String, Problem> {
+    let name = name.trim();
+    let invalid = |what: String| Err(Problem::new(ProblemKind::InvalidRequest, what));
+    if name.chars().count() > MAX_NAME_CHARS {
+        return invalid(format!(
+            "name is longer than {MAX_NAME_CHARS} characters; shorten it"
+        ));
+    }
+    if name.chars().any(char::is_control) {
+        return invalid("name has control characters or line breaks; leave them out".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+fn parse_frames(text: &str) -> Result<FrameList, Problem> {
+    text.parse()
+        .map_err(|error| Problem::new(ProblemKind::BadFrames, format!("frames: {error}")))
+}
+
+/// The job as JSON, if the caller may see it.
+fn look(app: &App, caller: &Caller, id: JobId) -> Result<Json<JobView>, Problem> {
+    let view = app.log.read(|state| {
+        let job = state.jobs.get(&id).filter(|job| caller.may_see(job))?;
+        Some(JobView::of(state, job))
+    });
+    view.map(Json)
+        .ok_or_else(|| Problem::unknown_job(&id.to_string()))
+}
+
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    OwnedJob(id): OwnedJob,
+) -> Result<Response, Problem> {
+    look(&app, &caller, id).map(IntoResponse::into_response)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    limit: Option<usize>,
+    before: Option<JobId>,
+}
+
+#[derive(Serialize)]
+struct JobPage {
+    jobs: Vec<JobSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_before: Option<JobId>,
+}
+
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(page) =
+        page.map_err(|error| Problem::new(ProblemKind::InvalidRequest, error.body_text()))?;
+    let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
+    let page = app.log.read(|state| {
+        let visible = state.jobs.values().filter(|job| caller.may_see(job));
+        let mut newest_first: Vec<_> = match page.before {
+            Some(before) => {
+                // A cursor is a place in the order, and the order is by creation.
+                let cursor = state.jobs.get(&before).filter(|job| caller.may_see(job))?;
+                let cursor = (cursor.created_at, cursor.id);
+                visible
+                    .filter(|job| (job.created_at, job.id) < cursor)
+                    .collect()
+            }
+            None => visible.collect(),
+        };
+        let order = |job: &&jiggablend_raft::Job| Reverse((job.created_at, job.id));
+        let has_more = newest_first.len() > limit;
+        if has_more {
+            newest_first.select_nth_unstable_by_key(limit - 1, order);
+            newest_first.truncate(limit);
+        }
+        newest_first.sort_unstable_by_key(order);
+        Some(JobPage {
+            next_before: newest_first.last().filter(|_| has_more).map(|job| job.id),
+            jobs: newest_first
+                .into_iter()
+                .map(|job| JobSummary::of(state, job))
+                .collect(),
+        })
+    });
+    let page = page.ok_or_else(|| {
+        Problem::new(
+            ProblemKind::InvalidRequest,
+            "before names no job of yours; take next_before of the page before",
+        )
+    })?;
+    Ok(Json(page).into_response())
+}
+
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    caller: Caller,
+    OwnedJob(job): OwnedJob,
+) -> Result<Response, Problem> {
+    let is_over = || {
+        Problem::new(
+            ProblemKind::JobIsOver,
+            format!("job {job} is over; nothing is left to cancel"),
+        )
+    };
+    let is_final = |state: &jiggablend_raft::State| {
+        let job = state.jobs.get(&job);
+        job.is_some_and(|job| job.state.is_final())
+    };
+    if app.log.read(is_final) {
+        return Err(is_over());
+    }
+    let cancelled = app
+        .propose(caller.actor(), Action::JobCancelled { job })
+        .await;
+    match cancelled {
+        Ok(_) => look(&app, &caller, job).map(IntoResponse::into_response),
+        // It ended while the command was on its way.
+        Err(ProposeError::Refused(Refusal::Conflict(_))) => Err(is_over()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_trimmed_and_bounded() {
+        assert_eq!(checked_name("  Küche  ").ok().as_deref(), Some("Küche"));
+        assert_eq!(checked_name(" ").ok().as_deref(), Some(""));
+        assert!(checked_name(&"x".repeat(201)).is_err());
+        assert!(checked_name("a\u{7}b").is_err());
+    }
+
+    #[test]
+    fn bad_frames_are_a_problem_of_their_own() {
+        let problem = parse_frames("10-1").expect_err("reversed");
+        assert_eq!(problem.kind(), ProblemKind::BadFrames);
+        assert!(parse_frames("1-3,7").is_ok());
+    }
+}

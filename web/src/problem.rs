@@ -1,0 +1,202 @@
+//! What the API answers when it cannot do what was asked: RFC 9457 problems.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiggablend_raft::{ProposeError, Refusal};
+use serde::Serialize;
+
+macro_rules! problem_kinds {
+    ($($kind:ident = $status:ident, $name:literal, $title:literal;)*) => {
+        /// The problems that the API knows. Names are stable: clients compare them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum ProblemKind { $($kind),* }
+
+        impl ProblemKind {
+            fn status(self) -> StatusCode {
+                match self { $(Self::$kind => StatusCode::$status),* }
+            }
+
+            /// The last part of the problem's `type`.
+            fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name),* }
+            }
+
+            fn title(self) -> &'static str {
+                match self { $(Self::$kind => $title),* }
+            }
+        }
+    };
+}
+
+problem_kinds! {
+    BadJson = BAD_REQUEST, "bad-json", "The body is not JSON";
+    BadUpload = BAD_REQUEST, "bad-upload", "The upload cannot be read";
+    NotSignedIn = UNAUTHORIZED, "not-signed-in", "Not signed in";
+    WrongCredentials = UNAUTHORIZED, "wrong-credentials", "Wrong e-mail address or password";
+    NotAllowed = FORBIDDEN, "not-allowed", "Not allowed";
+    CrossSite = FORBIDDEN, "cross-site", "The request came from another site";
+    NotFound = NOT_FOUND, "not-found", "There is no such route";
+    UnknownJob = NOT_FOUND, "unknown-job", "There is no such job";
+    UnknownFile = NOT_FOUND, "unknown-file", "There is no such file";
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method";
+    UploadStalled = REQUEST_TIMEOUT, "upload-stalled", "The upload stalled";
+    Conflict = CONFLICT, "conflict", "It cannot be done in this state";
+    JobIsOver = CONFLICT, "job-is-over", "The job is over";
+    SceneIsThere = CONFLICT, "scene-is-there", "The job has its scene file";
+    TooLarge = PAYLOAD_TOO_LARGE, "too-large", "Too large";
+    WrongMediaType = UNSUPPORTED_MEDIA_TYPE, "wrong-media-type", "The body has another type";
+    BadRange = RANGE_NOT_SATISFIABLE, "bad-range", "The range lies outside the file";
+    InvalidRequest = UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid";
+    BadFrames = UNPROCESSABLE_ENTITY, "bad-frames", "The frames are not valid";
+    NotABlend = UNPROCESSABLE_ENTITY, "not-a-blend", "The file is not a .blend";
+    TruncatedBlend = UNPROCESSABLE_ENTITY, "truncated-blend", "The .blend ends too early";
+    DamagedBlend = UNPROCESSABLE_ENTITY, "damaged-blend", "The .blend is damaged";
+    NoScene = UNPROCESSABLE_ENTITY, "no-scene", "The .blend has no scene to render";
+    TooManyAttempts = TOO_MANY_REQUESTS, "too-many-attempts", "Too many attempts";
+    Internal = INTERNAL_SERVER_ERROR, "internal", "The node made an error";
+    Busy = SERVICE_UNAVAILABLE, "busy", "The node is busy";
+    NoLeader = SERVICE_UNAVAILABLE, "no-leader", "The farm has no leader";
+    NotReady = SERVICE_UNAVAILABLE, "not-ready", "The node is not ready";
+    LogStopped = SERVICE_UNAVAILABLE, "log-stopped", "The node's job log has stopped";
+    TooFewCopies = SERVICE_UNAVAILABLE, "too-few-copies", "The file could not be kept safely";
+    ContentUnavailable = SERVICE_UNAVAILABLE, "content-unavailable", "No node that has the file can be reached";
+    StorageFull = INSUFFICIENT_STORAGE, "storage-full", "The node's disk is full";
+}
+
+/// Why a request failed, for programs and for people.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    kind: ProblemKind,
+    detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct ProblemBody<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl Problem {
+    /// `detail` is one line: what was being done, to what, and what to do next.
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Says when asking again makes sense.
+    pub(crate) fn retry_after_seconds(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(crate) fn not_signed_in() -> Self {
+        Self::new(
+            ProblemKind::NotSignedIn,
+            "this needs a signed-in user; sign in, or send the node's token as a bearer token",
+        )
+        .header(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"jiggablend\""),
+        )
+    }
+
+    /// Also what those get who may not see the job.
+    pub(crate) fn unknown_job(id: &str) -> Self {
+        let id: String = id.chars().take(64).collect();
+        Self::new(
+            ProblemKind::UnknownJob,
+            format!("there is no job '{id}'; GET /api/jobs lists yours"),
+        )
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.kind.status();
+        if status.is_server_error() {
+            tracing::warn!(problem = self.kind.name(), detail = self.detail);
+        }
+        let body = ProblemBody {
+            r#type: format!("urn:jiggablend:problem:{}", self.kind.name()),
+            title: self.kind.title(),
+            status: status.as_u16(),
+            detail: &self.detail,
+        };
+        let mut response = (status, Json(body)).into_response();
+        response.headers_mut().extend(self.headers);
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        response
+    }
+}
+
+/// What a proposal's failure means where the route has no better word for it.
+impl From<ProposeError> for Problem {
+    fn from(error: ProposeError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ProposeError::Refused(Refusal::Invalid(_)) => {
+                Self::new(ProblemKind::InvalidRequest, detail)
+            }
+            ProposeError::Refused(Refusal::NotFound(_)) => Self::new(ProblemKind::NotFound, detail),
+            ProposeError::Refused(_) => Self::new(ProblemKind::Conflict, detail),
+            ProposeError::NoLeader(_) => {
+                Self::new(ProblemKind::NoLeader, detail).retry_after_seconds(2)
+            }
+            ProposeError::Stopped(_) => Self::new(ProblemKind::LogStopped, detail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    async fn answered(problem: Problem) -> (StatusCode, HeaderMap, serde_json::Value) {
+        let response = problem.into_response();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 64 * 1024).await.unwrap();
+        let body = serde_json::from_slice(&bytes).unwrap();
+        (parts.status, parts.headers, body)
+    }
+
+    #[tokio::test]
+    async fn a_farm_without_a_leader_asks_to_come_back() {
+        let (status, headers, body) = answered(ProposeError::NoLeader("gone".into()).into()).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(headers["retry-after"], "2");
+        assert_eq!(headers["content-type"], "application/problem+json");
+        assert_eq!(body["type"], "urn:jiggablend:problem:no-leader");
+        assert_eq!(body["status"], 503);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_job_is_named_but_not_at_any_length() {
+        let (status, _, body) = answered(Problem::unknown_job(&"x".repeat(9000))).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(body["type"], "urn:jiggablend:problem:unknown-job");
+        assert!(body["detail"].as_str().unwrap().len() < 200);
+    }
+}

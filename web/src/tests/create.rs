@@ -1,0 +1,142 @@
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use super::node::*;
+
+#[tokio::test]
+async fn a_bad_request_for_a_job_names_what_is_wrong_and_makes_none() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    for (body, status, name, word) in [
+        (r#"{"name": "#, 400, "bad-json", "JSON"),
+        ("", 400, "bad-json", "JSON"),
+        (r#"{"name": 3}"#, 422, "invalid-request", "string"),
+        (
+            r#"{"name": "a", "colour": 1}"#,
+            422,
+            "invalid-request",
+            "colour",
+        ),
+        (r#"{"name": "a", "frames": ""}"#, 422, "bad-frames", "empty"),
+        (
+            r#"{"name": "a", "frames": "10-1"}"#,
+            422,
+            "bad-frames",
+            "reversed",
+        ),
+        (
+            r#"{"name": "a", "frames": "all"}"#,
+            422,
+            "bad-frames",
+            "all",
+        ),
+        (
+            r#"{"name": "a", "id": "7"}"#,
+            422,
+            "invalid-request",
+            "UUID",
+        ),
+        (r#"{"name": "a\nb"}"#, 422, "invalid-request", "name"),
+    ] {
+        let request = client
+            .request(Method::POST, "/api/jobs")
+            .header("content-type", "application/json")
+            .body(body);
+        let (was, answered) = answer(request).await;
+        assert_eq!(was.as_u16(), status, "{body}: {answered}");
+        assert_eq!(problem(&answered), name, "{body}");
+        let detail = answered["detail"].as_str().unwrap();
+        assert!(detail.contains(word), "{body}: {detail}");
+        assert!(!detail.contains('\n'));
+    }
+    let huge = json!({"name": "a", "frames": "1,".repeat(300_000)});
+    let (status, body) = client.post("/api/jobs", &huge).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{body}");
+    assert_eq!(node.log.read(|state| state.jobs.len()), 0);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn asking_twice_with_one_id_makes_one_job() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let id = jiggablend_raft::JobId::new().to_string();
+    let wish = json!({"name": "once", "frames": "1-3", "id": id});
+    let (status, first) = client.post("/api/jobs", &wish).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_eq!(first["id"], id.as_str());
+    assert_eq!(first["state"], "awaiting_scene");
+    let (status, second) = client.post("/api/jobs", &wish).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_eq!(first, second);
+    assert_eq!(node.log.read(|state| state.jobs.len()), 1);
+    let other = node.signed_in(OTHER_MEMBER).await;
+    let (status, body) = other.post("/api/jobs", &wish).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{body}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_list_has_every_job_once_newest_first_in_pages() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let mut made = Vec::new();
+    for number in 0..7 {
+        made.push(
+            client
+                .new_job(&json!({"name": format!("job {number}")}))
+                .await,
+        );
+    }
+    made.reverse();
+    let mut seen = Vec::new();
+    let mut query = String::new();
+    loop {
+        let (status, page) = client.get(&format!("/api/jobs?limit=3{query}")).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        let jobs = page["jobs"].as_array().unwrap();
+        assert!(jobs.len() <= 3);
+        seen.extend(
+            jobs.iter()
+                .map(|job| job["id"].as_str().unwrap().to_owned()),
+        );
+        match page["next_before"].as_str() {
+            Some(next) => query = format!("&before={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, made);
+    let nowhere = jiggablend_raft::JobId::new();
+    for query in [
+        format!("before={nowhere}"),
+        "limit=x".into(),
+        "colour=1".into(),
+    ] {
+        let (status, body) = client.get(&format!("/api/jobs?{query}")).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(problem(&body), "invalid-request");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_is_cancelled_once() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let job = client.new_job(&json!({"name": "a"})).await;
+    let (status, body) = client.delete(&format!("/api/jobs/{job}")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["state"], "cancelled");
+    let (status, body) = client.delete(&format!("/api/jobs/{job}")).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(problem(&body), "job-is-over");
+    let (status, body) = client.upload(&job, scene(1, 2, 10)).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(problem(&body), "job-is-over");
+    for id in [jiggablend_raft::JobId::new().to_string(), "7".into()] {
+        let (status, body) = client.get(&format!("/api/jobs/{id}")).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(problem(&body), "unknown-job");
+    }
+    node.stop().await;
+}

@@ -1,0 +1,107 @@
+//! Nodes: who they are, what they can, what they do now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiggablend_raft::{
+    FrameNumber, JobId, LogStatus, Node, NodeId, Roles, RunnerFacts, State, TaskId, TaskKind,
+    TaskState, TimestampMs,
+};
+use serde::Serialize;
+
+use crate::LiveBoard;
+use crate::access::Caller;
+
+#[derive(Serialize)]
+pub(crate) struct NodeView {
+    id: NodeId,
+    name: String,
+    peer_id: String,
+    web_address: Option<String>,
+    version: String,
+    roles: Roles,
+    vote: &'static str,
+    is_leader: bool,
+    is_this_node: bool,
+    connected: bool,
+    joined_at_ms: TimestampMs,
+    runner: RunnerFacts,
+    working_on: Vec<WorkView>,
+}
+
+#[derive(Serialize)]
+struct WorkView {
+    job: JobId,
+    task: u32,
+    frame: Option<FrameNumber>,
+    fraction: Option<f32>,
+}
+
+/// What the views of nodes need besides the state.
+pub(crate) struct Nodes {
+    status: LogStatus,
+    connected: BTreeSet<NodeId>,
+    fractions: BTreeMap<TaskId, Option<f32>>,
+}
+
+impl Nodes {
+    pub(crate) fn new(status: LogStatus, live: &LiveBoard) -> Self {
+        let progress = live.progress();
+        Self {
+            status,
+            connected: live.connected(),
+            fractions: progress
+                .into_iter()
+                .map(|progress| (progress.task, progress.fraction))
+                .collect(),
+        }
+    }
+
+    /// The node as `caller` may see it: of its work only the jobs that are visible to them.
+    pub(crate) fn view(&self, state: &State, node: &Node, caller: &Caller) -> NodeView {
+        let is_this_node = node.id == self.status.node;
+        NodeView {
+            id: node.id,
+            name: node.name.clone(),
+            peer_id: node.peer_id.clone(),
+            web_address: node.web_address.clone(),
+            version: node.version.clone(),
+            roles: node.roles,
+            vote: if self.status.voters.contains(&node.id) {
+                "voter"
+            } else if self.status.standbys.contains(&node.id) {
+                "standby"
+            } else {
+                "none"
+            },
+            is_leader: self.status.leader == Some(node.id),
+            is_this_node,
+            connected: is_this_node || self.connected.contains(&node.id),
+            joined_at_ms: node.joined_at,
+            runner: node.runner.clone(),
+            working_on: self.work(state, node.id, caller),
+        }
+    }
+
+    fn work(&self, state: &State, node: NodeId, caller: &Caller) -> Vec<WorkView> {
+        let mut work = Vec::new();
+        let jobs = state.jobs.values();
+        for job in jobs.filter(|job| job.counts.leased > 0 && caller.may_see(job)) {
+            for (task, index) in job.tasks.iter().zip(0..) {
+                if task.state != (TaskState::Leased { node }) {
+                    continue;
+                }
+                let id = TaskId { job: job.id, index };
+                work.push(WorkView {
+                    job: job.id,
+                    task: index,
+                    frame: match task.kind {
+                        TaskKind::Frame(frame) => Some(frame),
+                        TaskKind::Encode => None,
+                    },
+                    fraction: self.fractions.get(&id).copied().flatten(),
+                });
+            }
+        }
+        work
+    }
+}

@@ -1,0 +1,29 @@
+// The farm in a sentence.
+
+import { plural } from "./format";
+import type { Model } from "./model";
+import type { FarmNode } from "./types";
+
+/** `3 nodes, node-1 leads, 2 frames rendering`. */
+export function farmSentence(model: Model): string {
+  let rendering = 0;
+  for (const job of model.jobs.values()) {
+    if (job.state === "active") rendering += job.frame_counts.leased;
+  }
+  const leader = model.leader === null ? undefined : model.nodes.get(model.leader);
+  const leads = model.leader === null ? "no leader" : `${leader?.name ?? `node ${model.leader}`} leads`;
+  const work = rendering === 0 ? "nothing rendering" : `${plural(rendering, "frame")} rendering`;
+  return `${plural(model.nodes.size, "node")}, ${leads}, ${work}`;
+}
+
+/** A warning when the farm could not lose one more voter; null while it could, or has only one. */
+export function quorumWarning(nodes: Iterable<FarmNode>): string | null {
+  const voters = [...nodes].filter((node) => node.vote === "voter");
+  const there = voters.filter((node) => node.connected || node.is_this_node || node.is_leader).length;
+  const majority = Math.floor(voters.length / 2) + 1;
+  if (voters.length < 3 || there > majority) return null;
+  if (there === majority) {
+    return `${there} of ${voters.length} voters are connected: one more loss stops the farm until it returns.`;
+  }
+  return `Only ${there} of ${voters.length} voters are connected: the farm takes no changes until ${majority} are.`;
+}

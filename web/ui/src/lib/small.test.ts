@@ -1,0 +1,136 @@
+// The small pure parts: grid, list, keys, farm sentence, first look at a file, ids, problems.
+
+import { describe, expect, it } from "vitest";
+import { problemOf } from "./api";
+import { farmSentence, quorumWarning } from "./farm";
+import { aFarm, aJob, aNode, aTask, NONE } from "./fixtures";
+import { gridShape, tilesInSight } from "./grid";
+import { matching, newestFirst, stateCounts } from "./joblist";
+import { Chords } from "./keys";
+import { EMPTY, reduce } from "./model";
+import { nameFromFile, whyNotABlend } from "./scene";
+import { hasPlace, tileWords } from "./tile";
+import { uuidV7 } from "./uuid";
+
+describe("the grid", () => {
+  const tile = { width_px: 100, height_px: 50, gap_px: 10 };
+
+  it("fits as many columns as there is room for, and one at least", () => {
+    expect(gridShape(320, tile, 10)).toEqual({ columns: 3, rows: 4, height_px: 230 });
+    expect(gridShape(20, tile, 2).columns).toBe(1);
+  });
+
+  it("draws a screenful of 10,000 frames, wherever one is", () => {
+    const shape = gridShape(1000, tile, 10_000);
+    const middle = tilesInSight(shape, tile, 10_000, 30_000, 900);
+    expect(middle.end - middle.first).toBeLessThan(250);
+    expect(middle.first).toBeLessThanOrEqual(500 * shape.columns);
+    expect(middle.end).toBeGreaterThanOrEqual(515 * shape.columns);
+    expect(tilesInSight(shape, tile, 10_000, shape.height_px - 900, 900).end).toBe(10_000);
+  });
+
+  it("keeps a few rows for the Tab key when it is out of sight", () => {
+    const shape = gridShape(1000, tile, 100);
+    expect(tilesInSight(shape, tile, 100, -5000, 900)).toMatchObject({ first: 0, end: 3 * shape.columns });
+    expect(tilesInSight(shape, tile, 100, 50_000, 900)).toMatchObject({ first: (shape.rows - 3) * shape.columns, end: 100 });
+    expect(tilesInSight(gridShape(1000, tile, 0), tile, 0, 0, 900)).toMatchObject({ first: 0, end: 0 });
+  });
+});
+
+describe("the job list", () => {
+  const jobs = [aJob("1", { name: "Kitchen" }), aJob("2", { name: "disc", state: "done", created_at_ms: 9_000 }), aJob("3", { name: "kitchen two", state: "done" })];
+
+  it("is newest first", () => expect(newestFirst(jobs).map((job) => job.id)).toEqual(["2", "3", "1"]));
+
+  it("is filtered by every word and by state", () => {
+    expect(matching(jobs, "KIT ada", []).map((job) => job.id)).toEqual(["1", "3"]);
+    expect(matching(jobs, "kit", ["done"]).map((job) => job.id)).toEqual(["3"]);
+    expect(stateCounts(jobs)).toMatchObject({ active: 1, done: 2, failed: 0 });
+  });
+});
+
+describe("keys", () => {
+  it("join after g, for a moment", () => {
+    const chords = new Chords();
+    expect(chords.press("j", 0)).toBe("j");
+    expect(chords.press("g", 10)).toBeNull();
+    expect(chords.press("n", 100)).toBe("g n");
+    expect(chords.press("n", 110)).toBe("n");
+    expect(chords.press("g", 1_000)).toBeNull();
+    expect(chords.press("j", 9_000)).toBe("j");
+  });
+});
+
+describe("the farm's sentence", () => {
+  const model = reduce(EMPTY, [
+    {
+      kind: "snapshot", farm: aFarm(), nodes: [aNode(1), aNode(2), aNode(3)], next_before: null,
+      jobs: [aJob("a", { frame_counts: { ...NONE, leased: 2 } })],
+    },
+  ]);
+
+  it("says who leads and how much renders", () => {
+    expect(farmSentence(model)).toBe("3 nodes, node-1 leads, 2 frames rendering");
+    expect(farmSentence({ ...model, leader: null, jobs: new Map() })).toBe("3 nodes, no leader, nothing rendering");
+  });
+
+  it("warns before the last loss, not sooner", () => {
+    const nodes = (...connected: boolean[]) => connected.map((there, at) => aNode(at + 1, { connected: there }));
+    expect(quorumWarning(nodes(true, true, true))).toBeNull();
+    expect(quorumWarning(nodes(true, true, false))).toMatch(/one more loss stops the farm/);
+    expect(quorumWarning(nodes(true, false, false))).toMatch(/takes no changes until 2 are/);
+    expect(quorumWarning(nodes(true))).toBeNull();
+  });
+});
+
+describe("a first look at a file", () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+
+  it("lets through what Blender writes, plain or compressed", () => {
+    expect(whyNotABlend("a.blend", bytes("BLENDER-v304"))).toBeNull();
+    expect(whyNotABlend("a.blend", new Uint8Array([0x1f, 0x8b, 8]))).toBeNull();
+    expect(whyNotABlend("a.blend", new Uint8Array([0x28, 0xb5, 0x2f, 0xfd]))).toBeNull();
+  });
+
+  it("says what else it is", () => {
+    expect(whyNotABlend("cat.png", bytes("\x89PNG"))).toMatch(/cat.png is not a .blend/);
+    expect(whyNotABlend("a.blend", new Uint8Array())).toMatch(/is empty/);
+  });
+
+  it("names the job after the file", () => {
+    expect(nameFromFile("My scene.v2.blend")).toBe("My scene.v2");
+    expect(nameFromFile("backup.blend1")).toBe("backup");
+    expect(nameFromFile(".blend")).toBe("untitled");
+  });
+});
+
+describe("a new job's id", () => {
+  it("is a UUIDv7 of its time", () => {
+    expect(uuidV7(0x0193_5b2c_1a2b)).toMatch(/^01935b2c-1a2b-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+});
+
+describe("a problem", () => {
+  it("keeps the API's own words", () => {
+    const body = JSON.stringify({ type: "urn:jiggablend:problem:not-a-blend", title: "x", status: 422, detail: "that is a cat" });
+    expect(problemOf(422, body)).toMatchObject({ problem: "not-a-blend", message: "that is a cat", status: 422 });
+  });
+
+  it("has words of its own for a page that is no problem document", () => {
+    expect(problemOf(502, "<html>").message).toBe("the node answered with status 502");
+  });
+});
+
+describe("a tile's words", () => {
+  it("say all that the tile shows", () => {
+    const running = aTask(4, { state: "leased", node: 2 });
+    expect(tileWords(running, 0.4, "node-2")).toBe("Frame 5, rendering, 40 %, on node-2");
+    expect(tileWords(aTask(0, { state: "done", render_ms: 4200 }), null, "node-1")).toBe("Frame 1, done, on node-1, in 4.2 s");
+    expect(tileWords(aTask(0), null, null)).toBe("Frame 1, waiting");
+  });
+
+  it("name no node for a frame that none has", () => {
+    expect(hasPlace(aTask(0, { state: "leased", node: 2 }))).toBe(true);
+    expect(hasPlace(aTask(0, { state: "pending", node: 2 }))).toBe(false);
+  });
+});
