@@ -356,3 +356,106 @@ fn from_stored(stored: &StoredLogId) -> LogId {
     let ((term, node), index) = *stored;
     LogId::new(leader_id(term, node), index)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+
+    use openraft::storage::RaftLogStorageExt;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::testing::{command, job_created};
+
+    fn open(dir: &TempDir, fault: &Fault) -> LogStore {
+        LogStore::open(dir.path(), PurgeLimit::default(), fault.clone()).unwrap()
+    }
+
+    fn log_id(index: u64) -> LogId {
+        LogId::new(leader_id(1, 1), index)
+    }
+
+    fn entry(index: u64) -> Entry {
+        let command = command(index, job_created(u128::from(index), false));
+        Entry::new(log_id(index), EntryPayload::Normal(command))
+    }
+
+    fn vote(term: u64) -> Vote {
+        Vote {
+            leader_id: leader_id(term, 1),
+            committed: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn after_one_failed_fsync_nothing_is_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let fault = Fault::default();
+        let mut store = open(&dir, &fault);
+        store.blocking_append([entry(0)]).await.unwrap();
+        store.save_vote(&vote(1)).await.unwrap();
+
+        let (caller, told) = oneshot::channel();
+        let failed = store.when_flushed("cannot append to the job log", Waiting::Caller(caller));
+        failed.send(Err(io::Error::other("input/output error")));
+        assert!(told.await.unwrap().is_err());
+
+        // The disk itself would take all of these.
+        assert!(store.blocking_append([entry(1)]).await.is_err());
+        assert!(store.save_vote(&vote(2)).await.is_err());
+        assert!(store.truncate_after(None).await.is_err());
+        let reason = fault.get().unwrap();
+        assert_eq!(reason, "cannot append to the job log: input/output error");
+        assert_eq!(store.read_vote().await.unwrap(), Some(vote(1)));
+    }
+
+    #[tokio::test]
+    async fn the_log_is_not_purged_past_what_is_kept_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let fault = Fault::default();
+        let mut store = open(&dir, &fault);
+        store.blocking_append((0..10).map(entry)).await.unwrap();
+        store.purge_limit.raise(4);
+        store.purge(log_id(4)).await.unwrap();
+        assert!(store.purge(log_id(5)).await.is_err());
+        let state = store.get_log_state().await.unwrap();
+        assert_eq!(state.last_purged_log_id, Some(log_id(4)));
+        assert_eq!(store.try_get_log_entries(5..10).await.unwrap().len(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_power_loss_tore_is_dropped_and_the_rest_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(&dir, &Fault::default());
+        store.save_vote(&vote(7)).await.unwrap();
+        store.blocking_append((0..5).map(entry)).await.unwrap();
+        drop(store);
+        let files = fs::read_dir(dir.path()).unwrap();
+        let newest = files
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "wal"))
+            .max()
+            .unwrap();
+        let whole = fs::read(&newest).unwrap();
+        let file = fs::OpenOptions::new().append(true).open(&newest).unwrap();
+        file.set_len(whole.len() as u64 - 3).unwrap();
+
+        let mut store = open(&dir, &Fault::default());
+        assert_eq!(store.read_vote().await.unwrap(), Some(vote(7)));
+        let entries = store.try_get_log_entries(0..9).await.unwrap();
+        assert_eq!(entries, (0..4).map(entry).collect::<Vec<_>>());
+        store.blocking_append([entry(4)]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn entries_for_one_request_are_bounded_in_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(&dir, &Fault::default());
+        store.blocking_append((0..20).map(entry)).await.unwrap();
+        let one = rmp_serde::to_vec_named(&entry(0).payload).unwrap().len();
+        assert_eq!(store.read_entries(0, 20, one * 5).unwrap().len(), 5);
+        assert_eq!(store.read_entries(0, 20, 1).unwrap().len(), 1);
+    }
+}

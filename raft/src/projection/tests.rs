@@ -130,7 +130,7 @@ fn tables_that_contradict_each_other_are_set_aside() {
 }
 
 #[test]
-fn a_file_in_use_is_an_error_and_stays_where_it_is() {
+fn a_path_that_is_no_file_is_an_error_and_stays_where_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("folder");
     fs::create_dir(&path).unwrap();
