@@ -1,5 +1,7 @@
 //! `testnet/up` and `testnet/bench` call this.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use jiggablend_testnet::{bench, up};
 
@@ -20,12 +22,13 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<std::process::ExitCode> {
-    match Arguments::parse().command {
-        Command::Up(arguments) => Ok(up::run(arguments).await?),
-        Command::Bench(arguments) => {
-            bench::run(arguments).await?;
-            Ok(std::process::ExitCode::SUCCESS)
-        }
-    }
+async fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        Command::Up(arguments) => up::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments).await.map(|()| ExitCode::SUCCESS),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
 }
