@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use ed25519_dalek::SigningKey;
 use jiggablend_raft::{
     Action, Actor, Command, FarmId, JobLog, NewNode, NodeId, Roles, TimestampMs,
@@ -93,28 +93,6 @@ pub(super) async fn create_farm(
     };
     data.write_membership(&membership)?;
     Ok(membership)
-}
-
-/// A log or database of another farm under this directory's settings is never opened for use.
-pub(super) fn ensure_same_farm(
-    log: &JobLog,
-    membership: &Membership,
-    data: &DataDir,
-) -> anyhow::Result<()> {
-    let in_log = log.read(|state| state.farm.as_ref().map(|farm| (farm.id, farm.name.clone())));
-    if let Some((farm, name)) = in_log
-        && farm != membership.farm
-    {
-        bail!(
-            "the job log or database ({}, {}) belongs to the farm '{name}' ({}), this node to '{}' ({}); check --data and --db",
-            data.log().display(),
-            data.db().display(),
-            farm.fingerprint(),
-            membership.farm_name,
-            membership.farm.fingerprint(),
-        );
-    }
-    Ok(())
 }
 
 /// What to tell someone who wants to join and has no ticket.

@@ -17,8 +17,7 @@ use tracing::{error, info, warn};
 
 use super::announce::Announcer;
 use super::entry::{
-    FIRST_NODE, beacon, create_farm, describe_farms_nearby, ensure_same_farm, introduced_members,
-    join_farm,
+    FIRST_NODE, beacon, create_farm, describe_farms_nearby, introduced_members, join_farm,
 };
 use super::housekeeping::Housekeeper;
 use super::local_auth::LocalAuth;
@@ -62,7 +61,6 @@ pub(crate) async fn start(arguments: NodeStartArgs) -> anyhow::Result<()> {
             (created, true)
         }
     };
-    ensure_same_farm(&log, &membership, &ground.data)?;
     Running::start(options, ground, membership, log, is_new)
         .await?
         .until_stopped()
@@ -84,7 +82,6 @@ pub(crate) async fn join(arguments: NodeJoinArgs) -> anyhow::Result<()> {
     let log = ground
         .open_log(&options, membership.node, Some(&membership))
         .await?;
-    ensure_same_farm(&log, &membership, &ground.data)?;
     Running::start(options, ground, membership, log, false)
         .await?
         .until_stopped()
@@ -162,6 +159,7 @@ impl Ground {
         let config = JobLogConfig {
             node,
             peer_id: self.mesh.peer_id().to_string(),
+            farm: membership.map(|membership| membership.farm),
             dir: self.data.log(),
             db: self.data.db().to_owned(),
             timeouts: if options.wan {

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use crate::consensus::{Fault, LogStore, TypeConfig};
 use crate::machine::{Machine, RaftMachine, Stop};
 use crate::projection::Projection;
-use crate::{Applied, Command, Effect, NodeId, Refusal, State};
+use crate::{Applied, Command, Effect, FarmId, NodeId, Refusal, State};
 use answer::IncomingSnapshot;
 
 type Raft = openraft::Raft<TypeConfig, RaftMachine>;
@@ -63,6 +63,8 @@ pub enum TimeoutProfile {
 pub struct JobLogConfig {
     pub node: NodeId,
     pub peer_id: String,
+    /// The farm that the log must be of; `None` where the node has none yet.
+    pub farm: Option<FarmId>,
     /// Raft's log and votes, and the snapshots.
     pub dir: PathBuf,
     /// The DuckDB file.

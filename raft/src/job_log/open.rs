@@ -102,6 +102,9 @@ fn read_disk(config: &JobLogConfig, purge_limit: PurgeLimit, fault: Fault) -> io
     let opened = Database::open(&config.db)?;
     let projected_index = opened.point.as_ref().map_or(0, Point::index);
     let newest_snapshot = snapshots.newest()?.map(|snapshot| snapshot.point);
+    for point in opened.point.iter().chain(&newest_snapshot) {
+        check_farm(config, point)?;
+    }
 
     let from_database = opened.point.unwrap_or_default();
     let point = match newest_snapshot {
@@ -131,6 +134,21 @@ fn read_disk(config: &JobLogConfig, purge_limit: PurgeLimit, fault: Fault) -> io
         point,
         projected_index,
     })
+}
+
+/// Files of another farm are refused before anything is written to them.
+fn check_farm(config: &JobLogConfig, found: &Point) -> io::Result<()> {
+    match (&found.state.farm, config.farm) {
+        (Some(found), Some(expected)) if found.id != expected => Err(io::Error::other(format!(
+            "the log or the database {} belongs to the farm '{}' ({}), this node to another one ({}); \
+                 check --data and --db",
+            config.db.display(),
+            found.name,
+            found.id.fingerprint(),
+            expected.fingerprint()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Log and snapshots hold password hashes and the farm's key.

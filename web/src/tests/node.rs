@@ -97,6 +97,7 @@ impl TestNode {
         let log = JobLogConfig {
             node: NODE,
             peer_id: mesh.peer_id().to_string(),
+            farm: None,
             dir: dir.path().join("raft"),
             db: dir.path().join("jobs.db"),
             timeouts: TimeoutProfile::Lan,

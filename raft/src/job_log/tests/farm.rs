@@ -145,6 +145,7 @@ impl Farm {
         JobLogConfig {
             node: NodeId(number),
             peer_id: format!("peer-{number}"),
+            farm: None,
             db: dir.join("farm.duckdb"),
             dir: dir.join("raft"),
             timeouts: TimeoutProfile::Lan,
@@ -172,11 +173,15 @@ impl Farm {
     }
 
     pub(super) async fn try_start(&self, number: u64) -> Result<JobLog, JobLogError> {
+        self.try_open(self.config(number)).await
+    }
+
+    pub(super) async fn try_open(&self, config: JobLogConfig) -> Result<JobLog, JobLogError> {
         let wire = Wire {
-            from: NodeId(number),
+            from: config.node,
             wires: self.wires.clone(),
         };
-        JobLog::open(self.config(number), Arc::new(wire)).await
+        JobLog::open(config, Arc::new(wire)).await
     }
 
     /// Ends the node as kill -9 does: DuckDB is not brought up to date, nothing is said.

@@ -38,6 +38,29 @@ async fn a_killed_node_has_its_state_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_another_farm_are_refused_before_anything_is_written() {
+    let mut farm = Farm::of_one(10_000).await;
+    tell_story(&farm.nodes[&1], 8, 50).await;
+    let before = farm.nodes[&1].read(State::clone);
+    farm.nodes[&1].shutdown().await;
+    farm.kill(1).await;
+
+    let of_another_farm = JobLogConfig {
+        farm: Some(FarmId([0xab; 32])),
+        ..farm.config(1)
+    };
+    let refused = farm.try_open(of_another_farm).await.err().unwrap();
+    assert!(
+        refused.to_string().contains("belongs to the farm"),
+        "{refused}"
+    );
+
+    let log = farm.start(1).await;
+    log.read_barrier().await.unwrap();
+    assert!(log.read(|state| *state == before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_stopped_in_order_left_duckdb_complete() {
     let mut farm = Farm::of_one(10_000).await;
     tell_story(&farm.nodes[&1], 6, 150).await;
