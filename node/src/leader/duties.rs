@@ -19,7 +19,7 @@ use super::group::Group;
 use super::scheduler::{Capacity, NewLeases};
 use super::session::{Heard, Session, SessionId};
 use super::{Scheduler, plan_group};
-use crate::link::{Arrival, Hello, Switchboard, ToLeader, ToNode};
+use crate::link::{Arrival, Condition, Hello, Switchboard, ToLeader, ToNode};
 
 /// How often progress goes out to the nodes, and how often time is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -187,35 +187,34 @@ impl Reign {
 
     fn on_arrival(&mut self, arrival: Arrival) {
         let Hello {
-            node,
-            ref holding,
-            render_slots,
-            can_encode,
-            ..
-        } = arrival.hello;
-        let holding = holding.clone();
-        debug!(%node, holding = holding.len(), "a node is linked");
+            node, condition, ..
+        } = arrival.hello.clone();
+        debug!(%node, holding = condition.holding.len(), "a node is linked");
         self.next_session += 1;
         let id = SessionId(self.next_session);
         let session = Session::start(id, arrival, self.switchboard.clone(), self.heard.0.clone());
         self.sessions.insert(node, session);
-        self.scheduler.linked(
-            node,
-            Capacity {
-                render_slots,
-                can_encode,
-            },
-        );
+        self.set_right(node, &condition);
+        self.check_group();
+    }
+
+    /// Makes the runner hold the leases that the state says it has, and no others. An order may
+    /// be on its way already: saying it twice does no harm.
+    fn set_right(&mut self, node: NodeId, condition: &Condition) {
+        let capacity = Capacity {
+            render_slots: condition.render_slots,
+            can_encode: condition.can_encode,
+        };
+        self.scheduler.linked(node, capacity);
         let log = self.log.clone();
         log.read(|state| {
-            for (task, epoch) in &holding {
+            for (task, epoch) in &condition.holding {
                 if leased_epoch(state, node, *task) != Some(*epoch) {
                     self.order(node, ToNode::Revoke(*task, *epoch));
                 }
             }
-            self.push_all_leases(state, node, &holding);
+            self.push_all_leases(state, node, &condition.holding);
         });
-        self.check_group();
     }
 
     fn on_heard(&mut self, heard: Heard) {
@@ -228,16 +227,7 @@ impl Reign {
         session.last_heard = Instant::now();
         match heard.message {
             None => self.cut(heard.node),
-            Some(ToLeader::Alive {
-                render_slots,
-                can_encode,
-            }) => self.scheduler.linked(
-                heard.node,
-                Capacity {
-                    render_slots,
-                    can_encode,
-                },
-            ),
+            Some(ToLeader::Alive(condition)) => self.set_right(heard.node, &condition),
             Some(ToLeader::Progress(progress)) => {
                 let news = TaskProgress {
                     task: progress.task,

@@ -26,7 +26,13 @@ pub(crate) struct LinkId(pub(crate) u64);
 pub(crate) struct Hello {
     pub(crate) link: LinkId,
     pub(crate) node: NodeId,
-    /// The leases that its runner holds: queued, running, or waiting to be reported.
+    pub(crate) condition: Condition,
+}
+
+/// What a node's runner does and can do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Condition {
+    /// The leases that it holds: queued, running, or waiting to be reported.
     pub(crate) holding: Vec<(TaskId, Epoch)>,
     /// Frames it renders at once; 0 where it does not render.
     pub(crate) render_slots: u32,
@@ -36,11 +42,9 @@ pub(crate) struct Hello {
 /// From a node to the leader.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ToLeader {
-    /// What the runner can do has changed, or the node just says that it is alive.
-    Alive {
-        render_slots: u32,
-        can_encode: bool,
-    },
+    /// The sign of life. What the leader thinks of the runner is set right by it, whatever was
+    /// lost on the way.
+    Alive(Condition),
     Progress(Progress),
     /// The node stops in order: its leases can go elsewhere at once.
     Leaving,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::{
-    Callback, Hello, LinkId, LinkReceiver, LinkSender, StreamOpening, Switchboard, ToLeader, ToNode,
+    Callback, Condition, Hello, LinkId, LinkReceiver, StreamOpening, Switchboard, ToLeader, ToNode,
 };
 use crate::runner::{Progress, Runner};
 
@@ -95,7 +95,7 @@ impl NodeSide {
                 Some(progress) = inbox.progress.recv() => {
                     up.send(&ToLeader::Progress(progress)).await?;
                 }
-                _ = alive.tick() => self.say_alive(&mut up).await?,
+                _ = alive.tick() => up.send(&ToLeader::Alive(self.condition())).await?,
                 changed = inbox.leadership.changed() => {
                     changed?;
                     if *inbox.leadership.borrow() != at_start {
@@ -108,23 +108,20 @@ impl NodeSide {
     }
 
     fn hello(&self, link: LinkId) -> Hello {
-        let facts = self.runner.facts();
         Hello {
             link,
             node: self.node,
+            condition: self.condition(),
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        let facts = self.runner.facts();
+        Condition {
             holding: self.runner.holding(),
             render_slots: render_slots(&facts),
             can_encode: facts.ffmpeg.is_some(),
         }
-    }
-
-    async fn say_alive(&self, up: &mut LinkSender) -> anyhow::Result<()> {
-        let facts = self.runner.facts();
-        up.send(&ToLeader::Alive {
-            render_slots: render_slots(&facts),
-            can_encode: facts.ffmpeg.is_some(),
-        })
-        .await
     }
 
     fn obey(&self, order: ToNode) {
