@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiggablend_raft::{ContentId, Failure, FailureKind, FileId, FileKind, NewFile};
-use jiggablend_transfer::Chunking;
+use jiggablend_transfer::{Chunking, StoreError};
 use tokio::io::AsyncRead;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -94,10 +94,7 @@ async fn outcome_of(shared: &Shared, ended: Ended) -> Outcome {
                 })??;
         }
         let render_ms = started.elapsed().as_millis() as u64;
-        let file = tokio::fs::File::open(&made.path)
-            .await
-            .map_err(|error| unwritable(&error))?;
-        let output = keep(shared, file, made.kind, made.name, made.media_type).await?;
+        let output = keep_made(shared, &made).await?;
         Ok::<_, Failure>((output, render_ms))
     };
     let (kept, log) = tokio::join!(kept, keep_log(shared, &log));
@@ -131,9 +128,28 @@ async fn keep_log(shared: &Shared, log: &str) -> Option<NewFile> {
     let name = "log.txt".to_owned();
     match keep(shared, log.as_bytes(), FileKind::Log, name, "text/plain").await {
         Ok(file) => Some(file),
-        Err(failure) => {
-            tracing::warn!("cannot keep an attempt's log: {}", failure.message);
+        Err(error) => {
+            tracing::warn!("cannot keep an attempt's log: {error}");
             None
+        }
+    }
+}
+
+/// Keeps what was made. Where too few nodes can be reached, waits for them as long as the lease
+/// stands: what is rendered is not thrown away because a node is down.
+async fn keep_made(shared: &Shared, made: &Made) -> Result<NewFile, Failure> {
+    loop {
+        let file = tokio::fs::File::open(&made.path)
+            .await
+            .map_err(|error| unwritable(&error))?;
+        match keep(shared, file, made.kind, made.name.clone(), made.media_type).await {
+            Err(error @ StoreError::TooFewCopies { .. }) => {
+                tracing::warn!("{} waits for another node to keep it: {error}", made.name);
+            }
+            kept => {
+                return kept
+                    .map_err(|error| store_failure(&format!("storing {}", made.name), &error));
+            }
         }
     }
 }
@@ -144,12 +160,11 @@ async fn keep(
     kind: FileKind,
     name: String,
     media_type: &str,
-) -> Result<NewFile, Failure> {
+) -> Result<NewFile, StoreError> {
     let kept = shared
         .content
         .keep(bytes, Chunking::Fixed, shared.config.copies, KEEP_PATIENCE)
-        .await
-        .map_err(|error| store_failure(&format!("storing {name}"), &error))?;
+        .await?;
     Ok(NewFile {
         id: FileId::new(),
         kind,
