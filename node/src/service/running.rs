@@ -194,6 +194,7 @@ struct Running {
     tasks: JoinSet<()>,
     runner: Runner,
     log: JobLog,
+    content: Content,
     mesh: Mesh,
     /// Keeps the directory locked until everything has stopped.
     data: DataDir,
@@ -293,7 +294,7 @@ impl Running {
                 copies: options.copies as usize,
             },
             log: log.clone(),
-            content,
+            content: content.clone(),
             live,
             tickets: door.clone(),
         };
@@ -315,6 +316,7 @@ impl Running {
             tasks,
             runner,
             log,
+            content,
             mesh,
             data,
         };
@@ -410,6 +412,7 @@ impl Running {
                 None
             }
             reason = self.log.stopped() => Some(reason),
+            reason = self.content.store().failed() => Some(reason),
         };
         self.stop.cancel();
         let orderly = async {

@@ -121,6 +121,12 @@ impl ContentStore {
         self.inner.index.used_bytes()
     }
 
+    /// Resolves with the reason when an fsync fails: what is on disk is unknown then, nothing is
+    /// written any more, and the process must end (I11).
+    pub async fn failed(&self) -> String {
+        self.inner.disk.failed().await
+    }
+
     /// Where it is.
     pub fn dir(&self) -> PathBuf {
         self.inner.disk.root().to_owned()

@@ -18,10 +18,11 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{OnceLock, atomic};
+use std::sync::atomic;
 
 use bytes::Bytes;
 use tempfile::{NamedTempFile, TempPath};
+use tokio::sync::watch;
 
 use super::StoreError;
 
@@ -54,7 +55,7 @@ pub(super) struct Staged {
 pub(super) struct Disk {
     root: PathBuf,
     /// Why nothing is written any more.
-    failed: OnceLock<String>,
+    failed: watch::Sender<Option<String>>,
     /// Counted for tests, which hold the number of fsyncs of a small file down.
     pub(super) fsyncs: atomic::AtomicU64,
 }
@@ -64,7 +65,7 @@ impl Disk {
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
         let disk = Self {
             root: root.to_owned(),
-            failed: OnceLock::new(),
+            failed: watch::Sender::new(None),
             fsyncs: atomic::AtomicU64::new(0),
         };
         for kind in Kind::ALL {
@@ -88,9 +89,19 @@ impl Disk {
 
     /// The error of the fsync that failed, where one did.
     pub(super) fn check_writable(&self) -> Result<(), StoreError> {
-        match self.failed.get() {
+        match &*self.failed.borrow() {
             Some(reason) => Err(StoreError::FsyncFailed(reason.clone())),
             None => Ok(()),
+        }
+    }
+
+    /// Resolves with the error of the first fsync that fails.
+    pub(super) async fn failed(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // The sender lives as long as `self`.
+            Err(_) => std::future::pending().await,
         }
     }
 
@@ -212,8 +223,10 @@ impl Disk {
         };
         let reason = format!("{}: {error}", path.display());
         tracing::error!(reason, "an fsync failed; the store takes no more writes");
-        let reason = self.failed.get_or_init(|| reason);
-        Err(StoreError::FsyncFailed(reason.clone()))
+        self.failed.send_modify(|first| {
+            first.get_or_insert_with(|| reason.clone());
+        });
+        Err(StoreError::FsyncFailed(reason))
     }
 
     #[cfg(test)]

@@ -209,6 +209,7 @@ async fn after_a_failed_fsync_no_write_is_tried_and_reads_go_on() {
         );
     }
     assert_eq!(read_all(&store, stored.manifest).await.unwrap(), b"before");
+    assert!(store.failed().await.contains("injected"));
 }
 
 #[tokio::test]
