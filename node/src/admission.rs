@@ -85,10 +85,8 @@ pub(crate) fn dial_addresses(node: &Node) -> Option<(PeerId, Vec<jiggablend_tran
 impl Admission for FarmDoor {
     async fn prove(&self, joiner: PeerId, challenge: [u8; 32]) -> Result<FarmProof, String> {
         let farm = self.farm()?;
-        let mut message = b"jiggablend join".to_vec();
-        message.extend_from_slice(&challenge);
-        message.extend_from_slice(&joiner.to_bytes());
-        let signature = SigningKey::from_bytes(&farm.secret_key).sign(&message);
+        let signed = FarmProof::signed_bytes(joiner, &challenge);
+        let signature = SigningKey::from_bytes(&farm.secret_key).sign(&signed);
         Ok(FarmProof {
             public_key: farm.public_key,
             signature: signature.to_vec(),

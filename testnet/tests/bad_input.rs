@@ -48,7 +48,11 @@ fn assert_refused(said: &Said, words: &[&str]) {
     assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
     let lower = said.stderr.to_lowercase();
     for word in words {
-        assert!(lower.contains(&word.to_lowercase()), "'{word}' is not in: {}", said.stderr);
+        assert!(
+            lower.contains(&word.to_lowercase()),
+            "'{word}' is not in: {}",
+            said.stderr
+        );
     }
 }
 

@@ -1,6 +1,5 @@
 //! Starting and stopping the web port.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,9 +56,4 @@ impl WebServer {
         connections::serve(listener, routes::router(app), stop).await;
         Ok(())
     }
-}
-
-/// The address that a browser on this machine would use.
-pub fn local_url(address: SocketAddr) -> String {
-    format!("http://localhost:{}", address.port())
 }

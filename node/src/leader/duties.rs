@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// Every node hears of the leader at least once in so many ticks.
 const TICKS_BETWEEN_SIGNS_OF_LIFE: u32 = 4;
 
+/// Nodes that are kept waiting while this node becomes the leader.
+const MAX_EARLY_ARRIVALS: usize = 1024;
+
 /// The group is looked at again after so many ticks, for nodes that were slow to catch up.
 const TICKS_BETWEEN_GROUP_CHECKS: u32 = 8;
 
@@ -35,6 +38,7 @@ const TICKS_BETWEEN_CLEANINGS: u32 = 4 * 60 * 10;
 
 /// The leader's duties of this node: at rest while another node leads.
 pub(crate) struct Duties {
+    pub(crate) node: NodeId,
     pub(crate) log: JobLog,
     pub(crate) switchboard: Switchboard,
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
@@ -44,13 +48,24 @@ impl Duties {
     /// Does the duties whenever this node leads, until `stop`.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut leadership = self.log.leadership();
+        // Nodes may know of a new leader before it is confirmed; they are not turned away.
+        let mut early = Vec::new();
         loop {
             let now = *leadership.borrow_and_update();
+            if now.leader != Some(self.node) {
+                early.clear();
+            }
             if now.is_self {
                 info!(term = now.term, "this node leads the farm");
+                // Subscribed first: what is applied before the scheduler reads the state is told
+                // twice, and nothing is missed.
+                let events = self.log.subscribe();
                 let mut reign = Reign::new(self.log.clone(), self.switchboard.clone());
+                for arrival in early.drain(..) {
+                    reign.on_arrival(arrival);
+                }
                 tokio::select! {
-                    () = reign.run(&mut self.arrivals) => {}
+                    () = reign.run(events, &mut self.arrivals) => {}
                     () = until_over(&mut leadership) => info!("this node leads no longer"),
                     () = stop.cancelled() => return,
                 }
@@ -58,8 +73,12 @@ impl Duties {
             }
             tokio::select! {
                 changed = leadership.changed() => if changed.is_err() { return },
-                // Whoever comes here by an old word of who leads will try again.
-                arrival = self.arrivals.recv() => if arrival.is_none() { return },
+                arrival = self.arrivals.recv() => match arrival {
+                    None => return,
+                    Some(arrival) if early.len() < MAX_EARLY_ARRIVALS => early.push(arrival),
+                    // It will try again.
+                    Some(_) => {}
+                },
                 () = stop.cancelled() => return,
             }
         }
@@ -115,17 +134,21 @@ impl Reign {
         }
     }
 
-    async fn run(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) {
-        let mut events = self.log.subscribe();
-        // Nothing that was applied before the subscription may be missed.
-        self.read_everything_anew();
+    async fn run(
+        &mut self,
+        mut events: broadcast::Receiver<Arc<Applied>>,
+        arrivals: &mut mpsc::Receiver<Arrival>,
+    ) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = events.recv() => match event {
                     Ok(applied) => self.on_applied(&applied),
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.read_everything_anew(),
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        warn!(missed, "the leader's duties fell behind; every link is made anew");
+                        self.start_anew();
+                    }
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
                 Some(arrival) = arrivals.recv() => self.on_arrival(arrival),
@@ -137,16 +160,11 @@ impl Reign {
         }
     }
 
-    fn read_everything_anew(&mut self) {
-        let nodes = self.scheduler.linked_capacities();
+    /// Events were missed, revocations perhaps among them. Each node's next hello sets it right.
+    fn start_anew(&mut self) {
+        self.sessions.clear();
         let log = self.log.clone();
-        log.read(|state| {
-            self.scheduler = Scheduler::new(state, Instant::now());
-            for (node, capacity) in nodes {
-                self.scheduler.linked(node, capacity);
-                self.push_all_leases(state, node, &[]);
-            }
-        });
+        self.scheduler = log.read(|state| Scheduler::new(state, Instant::now()));
     }
 
     fn on_applied(&mut self, applied: &Arc<Applied>) {
@@ -164,7 +182,7 @@ impl Reign {
     }
 
     fn on_task_changed(&mut self, state: &State, task: TaskId) {
-        self.scheduler.task_changed(state, task);
+        self.scheduler.task_changed(state, task, Instant::now());
         if let Some(node) = self.scheduler.lessee(task) {
             self.push_lease(state, node, task);
         } else {
@@ -215,6 +233,15 @@ impl Reign {
             }
             self.push_all_leases(state, node, &condition.holding);
         });
+        let overdue = log.read(|state| {
+            self.scheduler
+                .held(state, node, &condition.holding, Instant::now())
+        });
+        if !overdue.leases.is_empty() {
+            let count = overdue.leases.len();
+            warn!(%node, count, "a node does not run what it has leases for; they end");
+            self.propose_end(overdue, LeaseEnd::NotRunning);
+        }
     }
 
     fn on_heard(&mut self, heard: Heard) {
@@ -238,11 +265,6 @@ impl Reign {
                 };
                 self.progress.insert(news.task, news);
             }
-            Some(ToLeader::Leaving) => {
-                info!(node = %heard.node, "a node leaves in order");
-                self.cut(heard.node);
-                self.end_leases(heard.node, LeaseEnd::Released);
-            }
         }
     }
 
@@ -250,7 +272,10 @@ impl Reign {
         match proposed {
             Proposed::Leases(leases) => {
                 let log = self.log.clone();
-                log.read(|state| self.scheduler.proposal_ended(state, &leases));
+                log.read(|state| {
+                    self.scheduler
+                        .proposal_ended(state, &leases, Instant::now());
+                });
                 self.ending.remove(&leases.node);
             }
             Proposed::Group => self.group_changes = false,
@@ -328,13 +353,6 @@ impl Reign {
     fn cut(&mut self, node: NodeId) {
         if self.sessions.remove(&node).is_some() {
             self.scheduler.unlinked(node, Instant::now());
-        }
-    }
-
-    fn end_leases(&mut self, node: NodeId, reason: LeaseEnd) {
-        let leases = self.log.read(|state| self.scheduler.leases_of(state, node));
-        if !leases.is_empty() {
-            self.propose_end(NewLeases { node, leases }, reason);
         }
     }
 

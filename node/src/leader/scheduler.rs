@@ -10,6 +10,10 @@ use jiggablend_raft::{
 /// A runner that is not linked for this long loses its leases. A change of leader takes less.
 pub(super) const LEASE_TIME: Duration = Duration::from_secs(6);
 
+/// A linked runner that does not hold its lease for this long, however often it is pushed, loses
+/// it: it cannot run it.
+pub(super) const UNHELD_TIME: Duration = Duration::from_secs(10);
+
 /// Every runner is kept this many tasks ahead of its slots, so that the next scene arrives while
 /// the current frame renders.
 const TASKS_AHEAD: u32 = 1;
@@ -30,6 +34,8 @@ pub(super) struct Scheduler {
     linked: BTreeMap<NodeId, Capacity>,
     /// Nodes with leases and without a link, and since when.
     gone: BTreeMap<NodeId, Instant>,
+    /// Leases that a linked node does not hold, and since when.
+    unheld: BTreeMap<TaskId, (Epoch, Instant)>,
 }
 
 /// What a linked node can do at once.
@@ -69,25 +75,16 @@ impl Scheduler {
                 continue;
             }
             for index in 0..job.tasks.len() as u32 {
-                scheduler.task_changed(
-                    state,
-                    TaskId {
-                        job: *job_id,
-                        index,
-                    },
-                );
+                let job = *job_id;
+                scheduler.task_changed(state, TaskId { job, index }, now);
             }
         }
-        let nodes_with_leases: BTreeSet<NodeId> = scheduler.leased.values().copied().collect();
-        scheduler.gone = nodes_with_leases
-            .into_iter()
-            .map(|node| (node, now))
-            .collect();
         scheduler
     }
 
-    /// Takes in what the state says of a task now.
-    pub(super) fn task_changed(&mut self, state: &State, id: TaskId) {
+    /// Takes in what the state says of a task now. A lease of a node that is not linked starts
+    /// that node's time, however the lease came about: no lease is without an end.
+    pub(super) fn task_changed(&mut self, state: &State, id: TaskId, now: Instant) {
         let Some(job) = state.jobs.get(&id.job) else {
             return;
         };
@@ -106,9 +103,13 @@ impl Scheduler {
         match task.state {
             TaskState::Leased { node } => {
                 self.leased.insert(id, node);
+                if !self.linked.contains_key(&node) {
+                    self.gone.entry(node).or_insert(now);
+                }
             }
             _ => {
                 self.leased.remove(&id);
+                self.unheld.remove(&id);
             }
         }
     }
@@ -127,10 +128,40 @@ impl Scheduler {
 
     /// A proposal of leases has ended, one way or the other; the state tells which were taken,
     /// perhaps before the events do.
-    pub(super) fn proposal_ended(&mut self, state: &State, leases: &NewLeases) {
+    pub(super) fn proposal_ended(&mut self, state: &State, leases: &NewLeases, now: Instant) {
         for (task, _) in &leases.leases {
             self.proposed.remove(task);
-            self.task_changed(state, *task);
+            self.task_changed(state, *task, now);
+        }
+    }
+
+    /// A linked node says which leases it holds. Answers those that it has not held for
+    /// [`UNHELD_TIME`] and that must end.
+    pub(super) fn held(
+        &mut self,
+        state: &State,
+        node: NodeId,
+        holding: &[(TaskId, Epoch)],
+        now: Instant,
+    ) -> NewLeases {
+        let mut overdue = Vec::new();
+        for (task, epoch) in self.leases_of(state, node) {
+            if holding.contains(&(task, epoch)) {
+                self.unheld.remove(&task);
+                continue;
+            }
+            let since = match self.unheld.get(&task) {
+                Some((unheld_epoch, since)) if *unheld_epoch == epoch => *since,
+                _ => now,
+            };
+            self.unheld.insert(task, (epoch, since));
+            if now.duration_since(since) >= UNHELD_TIME {
+                overdue.push((task, epoch));
+            }
+        }
+        NewLeases {
+            node,
+            leases: overdue,
         }
     }
 
@@ -179,13 +210,6 @@ impl Scheduler {
 
     pub(super) fn linked_nodes(&self) -> BTreeSet<NodeId> {
         self.linked.keys().copied().collect()
-    }
-
-    pub(super) fn linked_capacities(&self) -> Vec<(NodeId, Capacity)> {
-        self.linked
-            .iter()
-            .map(|(node, capacity)| (*node, *capacity))
-            .collect()
     }
 
     /// One lease for the least loaded node that has room and for which there is a task.
@@ -274,7 +298,7 @@ pub(super) mod test_state {
     pub(crate) fn state_with_nodes(count: u64) -> State {
         let mut state = State::default();
         let created = Action::FarmCreated {
-            farm: FarmId([1; 32]),
+            farm: FarmId::of_public_key(&[1; 32]),
             name: "farm".into(),
             public_key: [1; 32],
             secret_key: [2; 32],
@@ -377,7 +401,7 @@ mod tests {
                 leases: new.leases.clone(),
             };
             apply(state, 20, leased).expect("leases");
-            scheduler.proposal_ended(state, new);
+            scheduler.proposal_ended(state, new, Instant::now());
         }
     }
 
@@ -417,7 +441,7 @@ mod tests {
         assert_eq!(indexes(&decided[0]), [0, 1]);
         let first = TaskId { job, index: 0 };
         commit(&mut state, first, Epoch(1));
-        scheduler.task_changed(&state, first);
+        scheduler.task_changed(&state, first, Instant::now());
         assert_eq!(indexes(&scheduler.schedule(&state)[0]), [2]);
     }
 
@@ -443,13 +467,13 @@ mod tests {
         carry_out(&mut scheduler, &mut state, &decided);
         let task = TaskId { job, index: 0 };
         fail(&mut state, task, Epoch(1));
-        scheduler.task_changed(&state, task);
+        scheduler.task_changed(&state, task, Instant::now());
         scheduler.linked(NodeId(2), RENDERS);
         let decided = scheduler.schedule(&state);
         assert_eq!(decided[0].node, NodeId(2));
         assert_eq!(decided[0].leases, [(task, Epoch(2))]);
 
-        scheduler.proposal_ended(&state, &decided[0]);
+        scheduler.proposal_ended(&state, &decided[0], Instant::now());
         scheduler.unlinked(NodeId(2), Instant::now());
         assert_eq!(
             scheduler.schedule(&state)[0].node,
@@ -482,7 +506,7 @@ mod tests {
             commit(&mut state, TaskId { job, index }, Epoch(1));
         }
         for index in 0..3 {
-            scheduler.task_changed(&state, TaskId { job, index });
+            scheduler.task_changed(&state, TaskId { job, index }, Instant::now());
         }
         let decided = scheduler.schedule(&state);
         assert_eq!(
@@ -511,9 +535,48 @@ mod tests {
             reason: LeaseEnd::NodeLost,
         };
         apply(&mut state, 30, ended).expect("ended");
-        scheduler.task_changed(&state, task);
+        scheduler.task_changed(&state, task, Instant::now());
         scheduler.linked(NodeId(2), RENDERS);
         assert_eq!(scheduler.schedule(&state)[0].leases, [(task, Epoch(2))]);
+    }
+
+    #[test]
+    fn a_lease_of_a_node_that_was_never_linked_ends_too() {
+        let mut state = state_with_nodes(2);
+        let job = add_job(&mut state, 10, "1-1");
+        let start = Instant::now();
+        let mut scheduler = Scheduler::new(&state, start);
+        // Proposed by an earlier leader, applied under this one; node 2 died in between.
+        let task = TaskId { job, index: 0 };
+        let leased = Action::TasksLeased {
+            node: NodeId(2),
+            leases: vec![(task, Epoch(1))],
+        };
+        apply(&mut state, 20, leased).expect("a lease");
+        scheduler.task_changed(&state, task, start);
+        let expired = scheduler.expired(&state, start + LEASE_TIME);
+        assert_eq!(expired[0].leases, [(task, Epoch(1))]);
+    }
+
+    #[test]
+    fn a_lease_that_a_linked_runner_cannot_hold_ends() {
+        let mut state = state_with_nodes(1);
+        let job = add_job(&mut state, 10, "1-1");
+        let start = Instant::now();
+        let mut scheduler = Scheduler::new(&state, start);
+        scheduler.linked(NodeId(1), RENDERS);
+        let decided = scheduler.schedule(&state);
+        carry_out(&mut scheduler, &mut state, &decided);
+        let task = TaskId { job, index: 0 };
+        let lease = (task, Epoch(1));
+        let mut held = |holding: &[(TaskId, Epoch)], now| {
+            scheduler.held(&state, NodeId(1), holding, now).leases
+        };
+        assert_eq!(held(&[], start), []);
+        assert_eq!(held(&[lease], start + UNHELD_TIME), []);
+        let later = start + UNHELD_TIME * 2;
+        assert_eq!(held(&[], later), [], "the time starts anew");
+        assert_eq!(held(&[], later + UNHELD_TIME), [lease]);
     }
 
     #[test]

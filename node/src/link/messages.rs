@@ -46,8 +46,6 @@ pub(crate) enum ToLeader {
     /// lost on the way.
     Alive(Condition),
     Progress(Progress),
-    /// The node stops in order: its leases can go elsewhere at once.
-    Leaving,
 }
 
 /// From the leader to a node.

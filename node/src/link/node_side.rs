@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::{
-    Callback, Condition, Hello, LinkId, LinkReceiver, StreamOpening, Switchboard, ToLeader, ToNode,
+    Callback, Condition, Hello, LinkId, LinkReceiver, LinkSender, StreamOpening, Switchboard,
+    ToLeader, ToNode,
 };
 use crate::runner::{Progress, Runner};
 
@@ -22,6 +23,9 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A leader that says nothing for this long is dialled anew. It speaks at least once a second.
 const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A leader answers a hello within this time, or is asked again.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -42,16 +46,13 @@ pub(crate) struct NodeInbox {
 }
 
 impl NodeSide {
-    /// Keeps a link to whoever leads until `stop`, then says goodbye.
+    /// Keeps a link to whoever leads until `stop`.
     pub(crate) async fn run(self, mut inbox: NodeInbox, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let leadership = *inbox.leadership.borrow_and_update();
-            let linked = match self.leader_peer(leadership) {
-                Some(leader) => {
-                    self.stay_linked(leader, leadership, &mut inbox, &stop)
-                        .await
-                }
-                None => Err(anyhow::anyhow!("no leader is known")),
+            let linked = tokio::select! {
+                linked = self.link_and_stay(leadership, &mut inbox) => linked,
+                () = stop.cancelled() => return,
             };
             if let Err(error) = linked {
                 debug!("no link to the leader: {error:#}");
@@ -63,26 +64,44 @@ impl NodeSide {
         }
     }
 
+    /// One link to the leader of `at_start`, from hello to its end. `Ok` where the leader changed.
+    async fn link_and_stay(
+        &self,
+        at_start: Leadership,
+        inbox: &mut NodeInbox,
+    ) -> anyhow::Result<()> {
+        let leader = self.leader_peer(at_start).context("no leader is known")?;
+        let link = LinkId(rand::random());
+        let answered = async {
+            let hello = StreamOpening::ToLeader(self.hello(link));
+            let up = self.switchboard.open(leader, hello).await?;
+            let down = wait_for_callback(link, &mut inbox.callbacks).await?;
+            anyhow::Ok((up, down))
+        };
+        let (up, down) = tokio::select! {
+            answered = answered => answered?,
+            () = until_another_leads(&mut inbox.leadership, at_start) => return Ok(()),
+        };
+        info!(%leader, term = at_start.term, "linked to the leader");
+        tokio::select! {
+            ended = self.serve(up, down, &mut inbox.progress) => ended,
+            () = until_another_leads(&mut inbox.leadership, at_start) => Ok(()),
+        }
+    }
+
     fn leader_peer(&self, leadership: Leadership) -> Option<PeerId> {
         let leader = leadership.leader?;
         self.log
             .read(|state| state.nodes.get(&leader)?.peer_id.parse().ok())
     }
 
-    /// One link, from hello to its end. `Ok` where the leader changed or the node stops.
-    async fn stay_linked(
+    /// Does what the leader says and tells it how things are, until the link is cut.
+    async fn serve(
         &self,
-        leader: PeerId,
-        at_start: Leadership,
-        inbox: &mut NodeInbox,
-        stop: &CancellationToken,
+        mut up: LinkSender,
+        down: LinkReceiver,
+        progress: &mut mpsc::Receiver<Progress>,
     ) -> anyhow::Result<()> {
-        let link = LinkId(rand::random());
-        let hello = StreamOpening::ToLeader(self.hello(link));
-        let mut up = self.switchboard.open(leader, hello).await?;
-        let down = wait_for_callback(link, &mut inbox.callbacks).await?;
-        info!(%leader, term = at_start.term, "linked to the leader");
-
         let (mut orders, _reader) = read_in_background(down);
         let mut alive = interval(ALIVE_INTERVAL);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -92,17 +111,10 @@ impl NodeSide {
                     Some(order) => self.obey(order),
                     None => bail!("the leader went silent"),
                 },
-                Some(progress) = inbox.progress.recv() => {
+                Some(progress) = progress.recv() => {
                     up.send(&ToLeader::Progress(progress)).await?;
                 }
                 _ = alive.tick() => up.send(&ToLeader::Alive(self.condition())).await?,
-                changed = inbox.leadership.changed() => {
-                    changed?;
-                    if *inbox.leadership.borrow() != at_start {
-                        return Ok(());
-                    }
-                }
-                () = stop.cancelled() => return up.send(&ToLeader::Leaving).await,
             }
         }
     }
@@ -141,6 +153,13 @@ impl NodeSide {
     }
 }
 
+/// Resolves when the farm has another leader, or the same one in another term.
+async fn until_another_leads(leadership: &mut watch::Receiver<Leadership>, at_start: Leadership) {
+    let is_another = |now: &Leadership| (now.term, now.leader) != (at_start.term, at_start.leader);
+    // The job log has stopped where the sender is gone; then the node stops too.
+    let _ = leadership.wait_for(is_another).await;
+}
+
 /// The leader answers a hello by opening a stream of its own. Answers to older hellos, of links
 /// that ended before they stood, are passed over.
 async fn wait_for_callback(
@@ -155,7 +174,7 @@ async fn wait_for_callback(
             }
         }
     };
-    timeout(SILENCE_LIMIT, answer)
+    timeout(ANSWER_LIMIT, answer)
         .await
         .context("the leader did not answer")?
         .context("this node stops")

@@ -3,6 +3,8 @@
 
 mod announce;
 mod entry;
+mod greeting;
+mod ground;
 mod housekeeping;
 mod local_auth;
 mod running;

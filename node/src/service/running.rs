@@ -1,16 +1,16 @@
 //! Starts the rooms of a node in order, tells its owner, and stops them in the opposite order.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use jiggablend_raft::{Actor, JobLog, JobLogConfig, NodeId, Roles, SecretHash, TimeoutProfile};
-use jiggablend_transfer::{Content, ContentStore, Identity, Mesh, MeshConfig, Ticket};
-use jiggablend_web::{LiveBoard, TicketMaker as _, WebConfig, WebServer, ensure_test_user};
-use tokio::net::TcpListener;
+use jiggablend_raft::{
+    Action, Actor, Command, Epoch, JobLog, LeaseEnd, NodeId, SecretHash, TaskId, TimestampMs,
+};
+use jiggablend_transfer::{Content, ContentStore, Mesh, Ticket};
+use jiggablend_web::{LiveBoard, WebConfig, WebServer, ensure_test_user};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -19,6 +19,8 @@ use super::announce::Announcer;
 use super::entry::{
     FIRST_NODE, beacon, create_farm, describe_farms_nearby, introduced_members, join_farm,
 };
+use super::greeting::Greeting;
+use super::ground::{Ground, local_url, public_url};
 use super::housekeeping::Housekeeper;
 use super::local_auth::LocalAuth;
 use crate::admission::FarmDoor;
@@ -26,24 +28,17 @@ use crate::cli::{Endpoint, NodeJoinArgs, NodeOptions, NodeStartArgs};
 use crate::data_dir::{DataDir, Membership};
 use crate::leader::Duties;
 use crate::link::{NodeInbox, NodeSide, Switchboard};
-use crate::mesh_transport::{MeshTransport, serve_job_log};
 use crate::outbox::LogOutbox;
 use crate::runner::{Runner, RunnerConfig};
 
 /// The largest scene file that is taken.
 const MAX_UPLOAD_BYTES: u64 = 64 << 30;
 
-/// Entries of the job log between two snapshots.
-const SNAPSHOT_EVERY: u64 = 10_000;
-
-/// The ticket that a first node prints is good for as long as it takes to walk to the next machine.
-const FIRST_TICKET_TTL: Duration = Duration::from_secs(15 * 60);
-
 /// A node that stops gives its rooms this long.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
-/// A joined node has the farm's log within this time, or says what it waits for.
-const PATIENCE_BEFORE_A_WORD: Duration = Duration::from_secs(5);
+/// A stopping node tries this long to give its leases back.
+const RELEASE_TIME: Duration = Duration::from_secs(3);
 
 /// `node start`: goes on with the farm of its data directory, or makes a new one.
 pub(crate) async fn start(arguments: NodeStartArgs) -> anyhow::Result<()> {
@@ -108,88 +103,9 @@ fn node_name(options: &NodeOptions) -> anyhow::Result<String> {
     }
 }
 
-/// What a node stands on before it knows its farm: directory, identity, ports.
-struct Ground {
-    data: DataDir,
-    local_auth: LocalAuth,
-    mesh: Mesh,
-    web: TcpListener,
-    web_address: SocketAddr,
-}
-
-impl Ground {
-    async fn prepare(options: &NodeOptions) -> anyhow::Result<Self> {
-        let local_auth = LocalAuth::from_environment()?;
-        let data = DataDir::open(
-            &options.data.path(),
-            options.db.clone(),
-            options.storage.clone(),
-        )?;
-        let identity = Identity::load_or_create(&data.identity_key())?;
-        let web = bind_web(options.bind, options.port).await?;
-        let web_address = web.local_addr()?;
-        let farm = data.membership()?.as_ref().map(beacon);
-        let mesh = Mesh::start(MeshConfig {
-            identity,
-            port: options.mesh_port,
-            listen: vec![options.bind],
-            mdns: !options.no_mdns,
-            farm,
-        })
-        .await?;
-        Ok(Self {
-            data,
-            local_auth,
-            mesh,
-            web,
-            web_address,
-        })
-    }
-
-    async fn open_log(
-        &self,
-        options: &NodeOptions,
-        node: NodeId,
-        membership: Option<&Membership>,
-    ) -> anyhow::Result<JobLog> {
-        if let Some(membership) = membership {
-            self.mesh.set_farm(beacon(membership));
-            self.mesh.set_members(introduced_members(membership));
-        }
-        let config = JobLogConfig {
-            node,
-            peer_id: self.mesh.peer_id().to_string(),
-            farm: membership.map(|membership| membership.farm),
-            dir: self.data.log(),
-            db: self.data.db().to_owned(),
-            timeouts: if options.wan {
-                TimeoutProfile::Wan
-            } else {
-                TimeoutProfile::Lan
-            },
-            snapshot_every: SNAPSHOT_EVERY,
-        };
-        let transport = Arc::new(MeshTransport::new(self.mesh.clone()));
-        let log = JobLog::open(config, transport).await?;
-        serve_job_log(&self.mesh, log.clone());
-        Ok(log)
-    }
-}
-
-async fn bind_web(address: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
-    match TcpListener::bind((address, port)).await {
-        Ok(listener) => Ok(listener),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!(
-            "the web port {port} is in use by another program; stop that, or choose another port with --port"
-        ),
-        Err(error) => {
-            Err(error).with_context(|| format!("cannot listen on {address}, web port {port}"))
-        }
-    }
-}
-
 /// The rooms of a node at work.
 struct Running {
+    node: NodeId,
     stop: CancellationToken,
     tasks: JoinSet<()>,
     runner: Runner,
@@ -218,6 +134,7 @@ impl Running {
         let node = membership.node;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        tasks.spawn(stop_at_a_signal(stop.clone()));
         let live = LiveBoard::default();
         mesh.set_farm(beacon(&membership));
 
@@ -242,6 +159,7 @@ impl Running {
         let (switchboard, arrivals, callbacks) = Switchboard::new(mesh.clone(), log.clone());
         tasks.spawn(switchboard.clone().run(stop.clone()));
         let duties = Duties {
+            node,
             log: log.clone(),
             switchboard: switchboard.clone(),
             arrivals,
@@ -311,7 +229,18 @@ impl Running {
         };
         endpoint.write(data.root())?;
 
-        let running = Self {
+        let greeting = Greeting {
+            json: options.json,
+            membership: &membership,
+            url: &public_url,
+            facts: runner.facts(),
+        };
+        tokio::select! {
+            greeted = greeting.say(&log, is_new_farm.then_some(&*door)) => greeted?,
+            () = stop.cancelled() => {}
+        }
+        Ok(Self {
+            node,
             stop,
             tasks,
             runner,
@@ -319,105 +248,24 @@ impl Running {
             content,
             mesh,
             data,
-        };
-        running
-            .greet(&options, &membership, &public_url, &door, is_new_farm)
-            .await?;
-        Ok(running)
+        })
     }
 
-    /// Says where the page is and, on a farm's first start, how the next machine joins.
-    async fn greet(
-        &self,
-        options: &NodeOptions,
-        membership: &Membership,
-        url: &str,
-        door: &FarmDoor,
-        is_new_farm: bool,
-    ) -> anyhow::Result<()> {
-        self.wait_for_the_farm(membership.node).await;
-        let facts = self.runner.facts();
-        let join_command = if is_new_farm {
-            let roles = Roles {
-                voter: true,
-                runner: true,
-            };
-            let actor = Actor::Operator(membership.node);
-            let (ticket, _) = door.make(actor, roles, FIRST_TICKET_TTL, false).await?;
-            Some(format!("jiggablend node join {ticket}"))
-        } else {
-            None
-        };
-        if options.json {
-            let greeting = serde_json::json!({
-                "node": membership.node.0,
-                "farm": membership.farm_name,
-                "fingerprint": membership.farm.fingerprint(),
-                "web": url,
-                "join_command": join_command,
-                "blender_version": facts.blender_version,
-                "why_not": facts.why_not,
-            });
-            println!("{greeting}");
-            return Ok(());
-        }
-        println!(
-            "node {} of the farm '{}' ({})",
-            membership.node,
-            membership.farm_name,
-            membership.farm.fingerprint()
-        );
-        println!("web page: {url}");
-        match (&facts.blender_version, &facts.why_not) {
-            (Some(version), _) => println!("renders with Blender {version}"),
-            (None, Some(why_not)) => println!("does not render: {why_not}"),
-            (None, None) => println!("does not render"),
-        }
-        if let Some(command) = join_command {
-            println!("on the next machine, within 15 minutes:\n\n  {command}\n");
-        }
-        Ok(())
-    }
-
-    /// Waits until this node is in the log and a leader is known. Says so where that takes long.
-    async fn wait_for_the_farm(&self, node: NodeId) {
-        let mut leadership = self.log.leadership();
-        let ready = async {
-            loop {
-                let is_there = leadership.borrow_and_update().leader.is_some()
-                    && self.log.read(|state| state.nodes.contains_key(&node));
-                if is_there {
-                    return;
-                }
-                // The log may arrive without a change of leader.
-                let _ = timeout(Duration::from_millis(100), leadership.changed()).await;
-            }
-        };
-        tokio::pin!(ready);
-        let stopped = stop_signal();
-        tokio::pin!(stopped);
-        if timeout(PATIENCE_BEFORE_A_WORD, &mut ready).await.is_err() {
-            info!("waiting for a majority of the farm's voters; this node goes on trying");
-            tokio::select! {
-                () = ready => {}
-                _ = stopped => {}
-            }
-        }
-    }
-
+    /// Runs until a signal, or a fault that this node must not go on with (I11).
     async fn until_stopped(mut self) -> anyhow::Result<()> {
         let fault = tokio::select! {
-            signal = stop_signal() => {
-                info!("{signal}: this node stops");
-                None
-            }
+            biased;
+            () = self.stop.cancelled() => None,
             reason = self.log.stopped() => Some(reason),
             reason = self.content.store().failed() => Some(reason),
+            ended = self.tasks.join_next() => self.fault_of(ended),
         };
         self.stop.cancel();
         let orderly = async {
             while self.tasks.join_next().await.is_some() {}
+            let leases = self.runner.holding();
             self.runner.shutdown().await;
+            release(&self.log, self.node, leases).await;
             self.log.shutdown().await;
             self.mesh.shutdown().await;
         };
@@ -433,6 +281,38 @@ impl Running {
             Some(reason) => bail!("this node had to stop: {reason}"),
         }
     }
+
+    /// A part that ends before the node stops is a fault, unless the signal came just then.
+    fn fault_of(&self, ended: Option<Result<(), JoinError>>) -> Option<String> {
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        Some(match ended {
+            Some(Err(error)) => format!("a part of it failed: {error}"),
+            Some(Ok(())) | None => "a part of it ended by itself".to_owned(),
+        })
+    }
+}
+
+/// Gives the leases back, so that the frames go elsewhere at once. The leader would find out
+/// by itself, later.
+async fn release(log: &JobLog, node: NodeId, leases: Vec<(TaskId, Epoch)>) {
+    if leases.is_empty() {
+        return;
+    }
+    let command = Command {
+        at: TimestampMs::now(),
+        actor: Actor::Node(node),
+        action: Action::LeasesEnded {
+            leases,
+            reason: LeaseEnd::Released,
+        },
+    };
+    match timeout(RELEASE_TIME, log.propose(command)).await {
+        Ok(Ok(_)) => info!("this node's leases were given back"),
+        Ok(Err(error)) => warn!("cannot give this node's leases back: {error}"),
+        Err(_) => warn!("cannot give this node's leases back: the farm does not answer"),
+    }
 }
 
 fn runner_config(options: &NodeOptions, data: &DataDir) -> RunnerConfig {
@@ -447,50 +327,28 @@ fn runner_config(options: &NodeOptions, data: &DataDir) -> RunnerConfig {
 
 /// The test user is made once the farm has a leader, however long that takes.
 async fn make_test_user(log: JobLog, auth: LocalAuth, stop: CancellationToken) {
-    let Some((email, password)) = auth.test_user else {
-        return;
-    };
-    while let Err(error) = ensure_test_user(&log, &email, &password).await {
-        warn!("cannot make the test user yet: {error}");
-        tokio::select! {
-            () = sleep(Duration::from_secs(1)) => {}
-            () = stop.cancelled() => return,
+    let made = async {
+        let Some((email, password)) = auth.test_user else {
+            return;
+        };
+        while let Err(error) = ensure_test_user(&log, &email, &password).await {
+            warn!("cannot make the test user yet: {error}");
+            sleep(Duration::from_secs(1)).await;
         }
+    };
+    tokio::select! {
+        () = made => stop.cancelled().await,
+        () = stop.cancelled() => {}
     }
 }
 
-/// The page's address for programs on this machine.
-fn local_url(address: SocketAddr) -> String {
-    if address.ip().is_unspecified() {
-        format!("http://127.0.0.1:{}", address.port())
-    } else {
-        format!("http://{address}")
-    }
-}
-
-/// The page's address for others: what the owner says, or the first address that is not loopback.
-fn public_url(options: &NodeOptions, mesh: &Mesh, address: SocketAddr) -> String {
-    if let Some(host) = &options.advertise {
-        return format!("http://{host}:{}", address.port());
-    }
-    if !address.ip().is_unspecified() {
-        return format!("http://{address}");
-    }
-    let reachable = mesh
-        .addresses()
-        .iter()
-        .filter_map(ip_of)
-        .find(|ip| !ip.is_loopback() && !ip.is_unspecified())
-        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    format!("http://{}", SocketAddr::new(reachable, address.port()))
-}
-
-fn ip_of(address: &jiggablend_transfer::Multiaddr) -> Option<IpAddr> {
-    let text = address.to_string();
-    let mut parts = text.split('/').skip(1);
-    match (parts.next()?, parts.next()?) {
-        ("ip4" | "ip6", ip) => ip.parse().ok(),
-        _ => None,
+async fn stop_at_a_signal(stop: CancellationToken) {
+    tokio::select! {
+        signal = stop_signal() => {
+            info!("{signal}: this node stops");
+            stop.cancel();
+        }
+        () = stop.cancelled() => {}
     }
 }
 
