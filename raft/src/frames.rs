@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::FrameNumber;
 
 /// More frames than this in one job are refused: a typing error, not an animation.
-pub const MAX_FRAMES: usize = 1_000_000;
+pub const MAX_FRAMES: usize = 100_000;
 
 /// Blender's own bounds for a frame number (`MINAFRAME`, `MAXFRAME`).
 const FRAME_BOUNDS: std::ops::RangeInclusive<i32> = -1_048_574..=1_048_574;

@@ -126,6 +126,9 @@ pub struct NodeOptions {
     /// Frames to render at once
     #[arg(long, value_name = "N", default_value_t = 1, env = "JIGGABLEND_SLOTS", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub slots: u32,
+    /// A frame that takes longer fails: 30m, 1h, 1d
+    #[arg(long, value_name = "TIME", default_value = "1h", env = "JIGGABLEND_FRAME_TIME_LIMIT", value_parser = parse_duration)]
+    pub frame_time_limit: Duration,
     /// Serve and store, but render nothing here
     #[arg(long, env = "JIGGABLEND_NO_RENDER", value_parser = FalseyValueParser::new())]
     pub no_render: bool,
@@ -182,7 +185,7 @@ pub struct ClusterStatusArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ClusterTicketArgs {
     /// How long the ticket is good: 90s, 15m, 2h, 1d
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_ttl)]
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_duration)]
     pub ttl: Duration,
     /// Let many nodes join with it, not only one
     #[arg(long)]
@@ -355,7 +358,7 @@ pub struct ClientOptions {
 }
 
 /// Reads `90s`, `15m`, `2h`, `1d`.
-fn parse_ttl(text: &str) -> Result<Duration, String> {
+fn parse_duration(text: &str) -> Result<Duration, String> {
     let hint = "write for example 90s, 15m, 2h or 1d";
     let unit_seconds = match text.chars().last() {
         Some('s') => 1,
@@ -368,7 +371,7 @@ fn parse_ttl(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| format!("not a whole number before the unit; {hint}"))?;
     match number.checked_mul(unit_seconds) {
-        Some(0) => Err(format!("a ticket that is good for no time; {hint}")),
+        Some(0) => Err(format!("the time must be more than nothing; {hint}")),
         Some(seconds) => Ok(Duration::from_secs(seconds)),
         None => Err(format!("too long; {hint}")),
     }
@@ -421,8 +424,8 @@ mod tests {
 
     #[test]
     fn a_time_to_live_needs_its_unit() {
-        assert_eq!(parse_ttl("15m"), Ok(Duration::from_secs(900)));
-        assert_eq!(parse_ttl("2h"), Ok(Duration::from_secs(7_200)));
+        assert_eq!(parse_duration("15m"), Ok(Duration::from_secs(900)));
+        assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7_200)));
         for wrong in [
             "15",
             "",
@@ -433,7 +436,7 @@ mod tests {
             "99999999999999999999d",
             "5é",
         ] {
-            assert!(parse_ttl(wrong).is_err(), "{wrong} was taken");
+            assert!(parse_duration(wrong).is_err(), "{wrong} was taken");
         }
     }
 }

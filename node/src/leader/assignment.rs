@@ -58,7 +58,11 @@ fn frames_in_playing_order(state: &State, job: &Job) -> Option<Vec<(FrameNumber,
     for task in &job.tasks {
         if let TaskKind::Frame(frame) = task.kind {
             let file = state.files.get(&task.output?)?;
-            frames.push((frame, content_ref(state, file)));
+            let mut content = content_ref(state, file);
+            // One hint is enough, others are asked as well; the list of a job of the most frames
+            // that a job may have must fit into one message.
+            content.holders.truncate(1);
+            frames.push((frame, content));
         }
     }
     frames.sort_by_key(|(frame, _)| *frame);

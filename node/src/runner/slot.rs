@@ -326,7 +326,7 @@ impl Shared {
             () = tokio::time::sleep(limit) => Err(Failure {
                 kind: FailureKind::TimedOut,
                 message: format!(
-                    "stopped after {} s; raise the node's time limit, or make the frame lighter",
+                    "stopped after {} s; raise --frame-time-limit on the node, or make the frame lighter",
                     limit.as_secs()
                 ),
             }),

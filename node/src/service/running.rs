@@ -321,6 +321,7 @@ fn runner_config(options: &NodeOptions, data: &DataDir) -> RunnerConfig {
         render: !options.no_render,
         slots: options.slots,
         copies: options.copies as usize,
+        attempt_limit: options.frame_time_limit,
         ..RunnerConfig::new(data.scratch())
     }
 }
