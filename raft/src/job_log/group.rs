@@ -9,7 +9,7 @@ use openraft::rt::WatchReceiver as _;
 
 use super::{Inner, JobLogError, ProposeError};
 use crate::NodeId;
-use crate::consensus::Member;
+use crate::consensus::{Member, StoredMembership};
 
 /// For a new voter to catch up and the group to agree.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,8 +54,7 @@ async fn change(
     }
     let failed = |error: &dyn std::fmt::Display| JobLogError::Membership(error.to_string());
     let wanted: BTreeSet<NodeId> = voters.union(&standbys).copied().collect();
-    let (known_voters, known) = current(inner);
-    for node in wanted.difference(&known) {
+    for node in wanted.difference(&current(inner).all) {
         let member = member(inner, *node)?;
         // A voter that has caught up before it votes costs the others no wait.
         let until_caught_up = voters.contains(node);
@@ -65,14 +64,17 @@ async fn change(
             .await
             .map_err(|error| failed(&error))?;
     }
-    if known_voters != voters {
+    // A change that was cut short left a joint configuration: it needs a majority of the old
+    // voters as well, until it is finished, which openraft does on the way to these voters.
+    let now = current(inner);
+    if now.is_joint || now.voters != voters {
         inner
             .raft
             .change_membership(ChangeMembers::ReplaceAllVoters(voters), true)
             .await
             .map_err(|error| failed(&error))?;
     }
-    let gone: BTreeSet<NodeId> = current(inner).1.difference(&wanted).copied().collect();
+    let gone: BTreeSet<NodeId> = current(inner).all.difference(&wanted).copied().collect();
     if !gone.is_empty() {
         inner
             .raft
@@ -83,13 +85,27 @@ async fn change(
     Ok(())
 }
 
-/// The voters, and all nodes of the group.
-fn current(inner: &Inner) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
-    let metrics = inner.raft.metrics();
-    let metrics = metrics.borrow_watched();
-    let membership = metrics.membership_config.membership();
-    let all = membership.nodes().map(|(id, _)| *id).collect();
-    (membership.voter_ids().collect(), all)
+/// The Raft group as its newest configuration has it, committed or not.
+pub(super) struct Current {
+    /// Of a joint configuration, those that it leads to.
+    pub(super) voters: BTreeSet<NodeId>,
+    pub(super) all: BTreeSet<NodeId>,
+    pub(super) is_joint: bool,
+}
+
+impl Current {
+    pub(super) fn of(membership: &StoredMembership) -> Self {
+        let configurations = membership.get_joint_config();
+        Self {
+            voters: configurations.last().cloned().unwrap_or_default(),
+            all: membership.nodes().map(|(id, _)| *id).collect(),
+            is_joint: configurations.len() > 1,
+        }
+    }
+}
+
+fn current(inner: &Inner) -> Current {
+    Current::of(&inner.raft.metrics().borrow_watched().membership_config)
 }
 
 fn member(inner: &Inner, node: NodeId) -> Result<Member, JobLogError> {

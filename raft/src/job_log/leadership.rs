@@ -8,6 +8,7 @@ use openraft::{RaftMetrics, ServerState};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::group::Current;
 use super::{Inner, Leadership, LogStatus, Raft};
 use crate::TimeoutProfile;
 use crate::consensus::{Fault, TypeConfig};
@@ -84,7 +85,7 @@ fn note_end(metrics: &Metrics, fault: &Fault) {
 
 pub(super) fn status(inner: &Inner) -> LogStatus {
     let metrics = inner.raft.metrics().borrow_watched().clone();
-    let membership = metrics.membership_config.membership();
+    let group = Current::of(&metrics.membership_config);
     LogStatus {
         node: inner.config.node,
         term: metrics.current_term,
@@ -93,7 +94,8 @@ pub(super) fn status(inner: &Inner) -> LogStatus {
         applied_index: *inner.machine.applied_index().borrow(),
         projected_index: inner.projected_index(),
         snapshot_index: metrics.snapshot.map_or(0, |log_id| log_id.index),
-        voters: membership.voter_ids().collect(),
-        standbys: membership.learner_ids().collect(),
+        standbys: group.all.difference(&group.voters).copied().collect(),
+        voters: group.voters,
+        is_joint: group.is_joint,
     }
 }

@@ -94,9 +94,14 @@ pub struct LogStatus {
     /// The index up to which DuckDB has followed.
     pub projected_index: u64,
     pub snapshot_index: u64,
+    /// While a change is under way (`is_joint`), those who vote after it.
     pub voters: BTreeSet<NodeId>,
-    /// Members of the Raft group that do not vote.
+    /// Members of the Raft group that do not vote; while a change is under way, will not.
     pub standbys: BTreeSet<NodeId>,
+    /// A change of the voters is half done: until it is finished, everything needs a majority of
+    /// the old voters and one of the new. Lasts where the leader was lost between the two steps;
+    /// [`JobLog::set_group`] finishes it.
+    pub is_joint: bool,
 }
 
 /// Why a proposal has no effect that the caller can rely on.
@@ -225,7 +230,8 @@ impl JobLog {
     }
 
     /// Leader only: makes the Raft group these voters and these standbys. New ones are added as
-    /// learners first and made voters when they have caught up.
+    /// learners first and made voters when they have caught up. Finishes a change that another
+    /// leader left half done, even one to these very voters.
     pub async fn set_group(
         &self,
         voters: BTreeSet<NodeId>,

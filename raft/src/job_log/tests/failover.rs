@@ -1,10 +1,13 @@
 //! Three voters, and what happens when the leader is gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use openraft::{EntryPayload, Membership};
+
 use super::farm::{Farm, wait_for};
+use crate::consensus::Member;
 use crate::testing::{command, job_created, job_id};
 use crate::*;
 
@@ -184,4 +187,51 @@ async fn the_group_changes_to_other_voters_and_standbys() {
     }
     let no_member = leader.set_group(set(&[me, 9]), set(&[])).await;
     assert!(matches!(no_member, Err(JobLogError::Membership(_))));
+}
+
+/// Writes the first of the two steps of a change of the voters, as a leader does that is then
+/// lost.
+async fn change_half(leader: &JobLog, from: &[u64], to: &[u64]) {
+    let set = |nodes: &[u64]| nodes.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
+    let all = set(from).union(&set(to)).copied().collect::<BTreeSet<_>>();
+    let members = all.into_iter().map(|node| {
+        let peer_id = format!("peer-{node}");
+        (node, Member { peer_id })
+    });
+    let members: BTreeMap<NodeId, Member> = members.collect();
+    let half = Membership::new(vec![set(from), set(to)], members).unwrap();
+    let raft = &leader.inner.raft;
+    let written = raft.append_membership(half, EntryPayload::Blank, []).await;
+    written.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_voters_that_was_cut_short_is_finished() {
+    let set = |nodes: &[u64]| nodes.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
+    // More voters and fewer: the union of old and new looks like the one, then like the other.
+    for (from, to) in [([1].as_slice(), [1, 2, 3].as_slice()), (&[1, 2, 3], &[1])] {
+        let mut farm = Farm::of_one(10_000).await;
+        for number in [2, 3] {
+            farm.admit(number).await;
+            farm.start(number).await;
+        }
+        let leader = farm.nodes[&1].clone();
+        let standbys = set(&[2, 3]).difference(&set(from)).copied().collect();
+        leader.set_group(set(from), standbys).await.unwrap();
+        change_half(&leader, from, to).await;
+        wait_for("the half change", || leader.status().is_joint).await;
+        assert_eq!(leader.status().voters, set(to));
+
+        let standbys: BTreeSet<_> = set(&[2, 3]).difference(&set(to)).copied().collect();
+        leader.set_group(set(to), standbys.clone()).await.unwrap();
+        wait_for("the whole change", || !leader.status().is_joint).await;
+        let status = leader.status();
+        assert_eq!((status.voters, status.standbys), (set(to), standbys));
+        if to.len() == 1 {
+            // The old voters are needed no more.
+            farm.wires.cut_off(2);
+            farm.wires.cut_off(3);
+            leader.propose(job(1)).await.unwrap();
+        }
+    }
 }
