@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinSet;
 
 use super::cutting::cut;
-use super::disk::{Disk, Kind, Staged};
+use super::disk::{Disk, FolderLock, Kind, Staged};
 use super::index::{Entry, Index};
 use super::manifest::{MAX_CHUNK_BYTES, MAX_INLINE_BYTES};
 use super::{ChunkHash, ChunkRef, Chunking, Manifest, ManifestHash, StoreError, Stored};
@@ -23,7 +23,8 @@ const MAX_REMEMBERED: usize = 100_000;
 
 /// A node's chunks and manifests. Cheap to clone.
 ///
-/// One process at a time has a store open. Nothing is collected yet: chunks that no manifest names
+/// A folder has one open store at a time, in all processes: a lock on it lasts until the last clone
+/// is dropped and its disk work is done. Nothing is collected yet: chunks that no manifest names
 /// (of a fetch that was given up) stay.
 #[derive(Clone)]
 pub struct ContentStore {
@@ -40,6 +41,8 @@ struct Inner {
     complete: Mutex<HashSet<ManifestHash>>,
     /// Shared by commits; alone for whoever takes chunks back, which another commit may count on.
     commits: RwLock<()>,
+    /// Last, so that it is given back when the index is closed.
+    _lock: FolderLock,
 }
 
 /// A chunk on its way in: `staged` is `None` where the store has it already.
@@ -49,8 +52,11 @@ struct IncomingChunk {
 }
 
 impl ContentStore {
+    /// Opens the store in `dir`, or makes one there. [`StoreError::InUse`] where one is open in it
+    /// already, before anything is swept or made again.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let disk = Disk::open(dir)?;
+        let lock = FolderLock::take(dir)?;
+        let disk = Disk::open(dir, &lock)?;
         let index = Index::open(&disk)?;
         let inner = Inner {
             disk,
@@ -58,6 +64,7 @@ impl ContentStore {
             unsynced: Mutex::default(),
             complete: Mutex::default(),
             commits: RwLock::default(),
+            _lock: lock,
         };
         Ok(Self {
             inner: Arc::new(inner),

@@ -5,6 +5,7 @@
 //! manifests/ab/<64 hex digits>   an encoded manifest
 //! temporary/                     what is being written; swept at start
 //! damaged/                       files that did not match their name any more
+//! store.lock                     locked for as long as a store is open here
 //! ```
 //!
 //! A file is written under a temporary name, fsynced, renamed, and its folder fsynced. A manifest is
@@ -15,7 +16,7 @@
 //! write is tried any more then (I11).
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic;
@@ -28,6 +29,8 @@ use super::StoreError;
 
 const TEMPORARY: &str = "temporary";
 const DAMAGED: &str = "damaged";
+/// Not plain `lock`: a data directory has that name for its own, and may be the content folder too.
+const LOCK: &str = "store.lock";
 
 /// The two kinds of files that are named by a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,31 @@ pub(super) struct Staged {
     path: TempPath,
 }
 
+/// The folder is this store's alone until this is dropped, or the process ends in whatever way.
+pub(super) struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Makes the folder where it is not there. [`StoreError::InUse`] where another store is open
+    /// in it, in this process or another one; then nothing was touched.
+    pub(super) fn take(root: &Path) -> Result<Self, StoreError> {
+        make_folder(root)?;
+        let path = root.join(LOCK);
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| StoreError::io("opening", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(root.to_owned())),
+            Err(TryLockError::Error(error)) => Err(StoreError::io("locking", &path, error)),
+        }
+    }
+}
+
 pub(super) struct Disk {
     root: PathBuf,
     /// Why nothing is written any more.
@@ -61,8 +89,9 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Makes the folders, and removes what a crash has left half written.
-    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+    /// Makes the folders, and removes what a crash has left half written. The lock says that
+    /// nobody else is writing it at this moment.
+    pub(super) fn open(root: &Path, _lock: &FolderLock) -> Result<Self, StoreError> {
         let disk = Self {
             root: root.to_owned(),
             failed: watch::Sender::new(None),

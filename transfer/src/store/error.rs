@@ -1,7 +1,7 @@
 //! What can go wrong with content.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::ManifestHash;
 
@@ -13,6 +13,12 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// Another store is open in this folder; nothing in it was touched.
+    #[error(
+        "the content folder {} is in use by another jiggablend process; each node needs its own (--storage)",
+        .0.display()
+    )]
+    InUse(PathBuf),
     /// The disk is full: nothing was stored. Free space on the node, or send to another one.
     #[error("the disk of this node is full: {0}")]
     DiskFull(String),

@@ -40,24 +40,34 @@ async fn read_all(store: &ContentStore, hash: ManifestHash) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Every file of the store but the index.
+/// Every file of the store but the index and the lock.
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));
-        } else if !path
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .starts_with("index")
+        } else if !["index.redb", "index.closed", "store.lock"]
+            .iter()
+            .any(|own| path.ends_with(own))
         {
             found.push(path);
         }
     }
     found
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copy = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            fs::create_dir(&copy).unwrap();
+            copy_all(&path, &copy);
+        } else {
+            fs::copy(&path, &copy).unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -105,16 +115,44 @@ async fn a_power_cut_loses_nothing_that_put_has_returned_and_leaves_no_litter() 
     let large = store.put(&bytes[..], Chunking::Fixed).await.unwrap();
     let small = store.put(&b"x"[..], Chunking::Fixed).await.unwrap();
     let used_bytes = store.used_bytes();
-    // Nothing of it is run that an end in order would run: no flush, no marker.
-    std::mem::forget(store);
-    let half_written = folder.path().join("temporary/half");
+    // What lies on disk while the store is open: nothing was run that an end in order would run,
+    // no flush, no marker.
+    let after_the_cut = tempfile::tempdir().unwrap();
+    copy_all(folder.path(), after_the_cut.path());
+    let half_written = after_the_cut.path().join("temporary/half");
     fs::write(&half_written, b"ha").unwrap();
+    assert!(!after_the_cut.path().join("index.closed").exists());
 
-    let store = ContentStore::open(folder.path()).unwrap();
+    let store = ContentStore::open(after_the_cut.path()).unwrap();
     assert!(!half_written.exists());
     assert!(store.has(large.manifest) && store.has(small.manifest));
     assert_eq!(store.used_bytes(), used_bytes);
     assert!(read_all(&store, large.manifest).await.unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_in_use_is_refused_and_nothing_in_it_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ContentStore::open(folder.path()).unwrap();
+    let kept = random_bytes(3_000_000, 1);
+    let stored = store.put(&kept[..], Chunking::Fixed).await.unwrap();
+    let under_way = folder.path().join("temporary/under-way");
+    fs::write(&under_way, b"half").unwrap();
+
+    let refused = ContentStore::open(folder.path()).err().unwrap();
+
+    assert!(matches!(refused, StoreError::InUse(_)), "{refused:?}");
+    let message = refused.to_string();
+    assert!(
+        message.contains(folder.path().to_str().unwrap()),
+        "{message}"
+    );
+    assert!(message.contains("--storage"), "{message}");
+    assert!(under_way.exists() && folder.path().join("index.redb").exists());
+    let later = store.put(&b"later"[..], Chunking::Fixed).await.unwrap();
+    drop(store);
+    let store = ContentStore::open(folder.path()).unwrap();
+    assert!(store.has(stored.manifest) && store.has(later.manifest));
 }
 
 #[tokio::test]
