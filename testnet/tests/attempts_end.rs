@@ -140,13 +140,13 @@ async fn pause_in_mid_frame(farm: &Farm, runner: usize, leader: usize, job: &str
 async fn a_frame_whose_runner_is_killed_is_rendered_elsewhere() {
     let mut farm = Farm::start(3).await.unwrap();
     // Some seconds a frame: time to meet one in its first half.
-    let scene = scene_in(&farm, Recipe::of(Scene::Short).samples(600)).await;
+    let scene = scene_in(&farm, Recipe::of(Scene::Short).samples(400)).await;
     let runner = farm.a_follower().await.unwrap();
     let leader = farm.leader().await.unwrap();
     let runner_id = farm.node(runner).id();
     let job = farm
         .api(leader)
-        .submit(&scene, &job_of("1-9", false))
+        .submit(&scene, &job_of("1-6", false))
         .await
         .unwrap();
     let (index, epoch) = pause_in_mid_frame(&farm, runner, leader, &job).await;
@@ -164,7 +164,7 @@ async fn a_frame_whose_runner_is_killed_is_rendered_elsewhere() {
         task.failed_attempts, 0,
         "a lost runner is not the frame's fault"
     );
-    assert_eq!(job.frames_done(), 9);
-    assert_eq!(download_frames(farm.api(leader), &job).await.len(), 9);
+    assert_eq!(job.frames_done(), 6);
+    assert_eq!(download_frames(farm.api(leader), &job).await.len(), 6);
     farm.stop().await.unwrap();
 }
