@@ -375,6 +375,7 @@ impl Reign {
         let now = Group {
             voters: status.voters,
             standbys: status.standbys,
+            is_joint: status.is_joint,
         };
         let linked = self.scheduler.linked_nodes();
         let Some(next) = self.log.read(|state| plan_group(state, &now, &linked)) else {
