@@ -168,6 +168,7 @@ impl Ground {
                 TimeoutProfile::Lan
             },
             snapshot_every: SNAPSHOT_EVERY,
+            expect_log: false,
         };
         let transport = Arc::new(MeshTransport::new(self.mesh.clone()));
         let log = JobLog::open(config, transport).await?;
