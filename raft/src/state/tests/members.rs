@@ -113,7 +113,7 @@ fn removing_a_node_ends_its_leases() {
     assert_eq!(farm.task(1).state, TaskState::Leased { node: NodeId(1) });
     assert!(
         farm.changes
-            .contains(&Change::Revoked(task_id(1, 0), NodeId(2)))
+            .contains(&Change::Revoked(task_id(1, 0), Epoch(1), NodeId(2)))
     );
     assert!(matches!(farm.lease(0, 2, 2), Err(Refusal::Conflict(_))));
 }
