@@ -27,6 +27,10 @@ pub(crate) struct Membership {
     pub(crate) node: NodeId,
     /// Members known when it joined: where to look for the farm until the log has arrived.
     pub(crate) introduced_by: Vec<KnownMember>,
+    /// The farm's log has arrived here. From then on this directory without its log is refused:
+    /// its votes would be gone, and it could vote twice.
+    #[serde(default)]
+    pub(crate) has_log: bool,
 }
 
 /// A member as the join protocol and the membership record name it.
@@ -149,6 +153,7 @@ mod tests {
             farm_name: "studio".into(),
             node: NodeId(3),
             introduced_by: Vec::new(),
+            has_log: false,
         };
         let data = DataDir::open(dir.path(), None, None).expect("a free directory");
         assert_eq!(data.membership().expect("readable"), None);

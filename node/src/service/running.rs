@@ -236,7 +236,11 @@ impl Running {
             facts: runner.facts(),
         };
         tokio::select! {
-            greeted = greeting.say(&log, is_new_farm.then_some(&*door)) => greeted?,
+            greeted = greeting.say(&log, is_new_farm.then_some(&*door)) => {
+                greeted?;
+                // It was waited for: the log is here.
+                data.write_membership(&Membership { has_log: true, ..membership.clone() })?;
+            }
             () = stop.cancelled() => {}
         }
         Ok(Self {

@@ -72,6 +72,9 @@ pub struct JobLogConfig {
     pub timeouts: TimeoutProfile,
     /// Entries between two snapshots.
     pub snapshot_every: u64,
+    /// This node has opened its log before. One that is not there then was wiped, and its votes
+    /// with it: opening is refused, since under its old id the node could vote twice in a term.
+    pub expect_log: bool,
 }
 
 /// Who leads, as this node sees it.
