@@ -221,6 +221,17 @@ impl Farm {
         Ok(())
     }
 
+    /// Takes a running node out of this harness, for a test that ends it in its own way.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none: the test itself is wrong.
+    pub fn take(&mut self, number: usize) -> NodeProcess {
+        self.nodes
+            .remove(&number)
+            .unwrap_or_else(|| panic!("node {number} does not run"))
+    }
+
     /// Asks all nodes to stop, the leader last, and waits for them.
     pub async fn stop(mut self) -> Result<()> {
         let mut order: Vec<usize> = self.nodes.keys().copied().collect();

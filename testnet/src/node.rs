@@ -277,15 +277,20 @@ impl NodeProcess {
     }
 
     /// Sends SIGTERM and waits for the node to end by itself.
-    pub async fn stop(mut self) -> Result<ExitStatus> {
+    pub async fn stop(self) -> Result<ExitStatus> {
+        self.stop_with(Signal::SIGTERM, STOP_DEADLINE).await
+    }
+
+    /// Sends the signal and waits for the node to end by itself, for no longer than `patience`.
+    pub async fn stop_with(mut self, signal: Signal, patience: Duration) -> Result<ExitStatus> {
         let stopping = format!("stopping {}", self.settings.name);
-        kill(Pid::from_raw(self.pid), Signal::SIGTERM)
+        kill(Pid::from_raw(self.pid), signal)
             .map_err(|errno| TestnetError::io(&stopping)(errno.into()))?;
-        match tokio::time::timeout(STOP_DEADLINE, self.child.wait()).await {
+        match tokio::time::timeout(patience, self.child.wait()).await {
             Ok(ended) => ended.map_err(TestnetError::io(stopping)),
             Err(_) => Err(TestnetError::Timeout {
                 what: format!("{} to stop", self.settings.name),
-                waited: STOP_DEADLINE,
+                waited: patience,
                 last_seen: self.settings.log_end(5),
             }),
         }

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{JOB_DEADLINE, SOON, decoded_size, download_frames, job_of, scene_in};
+use jiggablend_testnet::events::EventStream;
 use jiggablend_testnet::farm::Farm;
 use jiggablend_testnet::process_tree::{Process, blenders};
 use jiggablend_testnet::scenes::{Recipe, Scene};
@@ -102,10 +103,44 @@ async fn a_blender_that_crashes_fails_its_attempt_and_the_frame_is_rendered_agai
     farm.stop().await.unwrap();
 }
 
+/// Stops the node's Blenders in the middle of a frame: paused, it cannot be committed any more.
+/// Returns the frame's task and the epoch of its lease.
+async fn pause_in_mid_frame(farm: &Farm, runner: usize, leader: usize, job: &str) -> (u32, u32) {
+    let mut events = EventStream::open(farm.api(leader), None).await.unwrap();
+    let node = farm.node(runner);
+    loop {
+        let event = events.next(SOON).await.unwrap();
+        let told = event.data["tasks"].as_array().into_iter().flatten();
+        let in_its_first_half = told
+            .filter(|task| event.name == "progress" && task["job"] == *job)
+            .filter(|task| task["node"] == node.id())
+            .find(|task| task["fraction"].as_f64().is_some_and(|done| done < 0.5));
+        let Some(task) = in_its_first_half else {
+            continue;
+        };
+        let index = u32::try_from(task["task"].as_u64().unwrap()).unwrap();
+        let epoch = u32::try_from(task["epoch"].as_u64().unwrap()).unwrap();
+        let processes = blenders(node.pid());
+        for process in &processes {
+            process.signal(Signal::SIGSTOP);
+        }
+        let seen = farm.api(leader).job(job).await.unwrap();
+        let task = seen.tasks.iter().find(|task| task.index == index).unwrap();
+        if task.state == TaskState::Leased && (task.node, task.epoch) == (Some(node.id()), epoch) {
+            return (index, epoch);
+        }
+        // News of a frame that was committed meanwhile: the next one is met earlier.
+        for process in &processes {
+            process.signal(Signal::SIGCONT);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_whose_runner_is_killed_is_rendered_elsewhere() {
     let mut farm = Farm::start(3).await.unwrap();
-    let scene = scene_in(&farm, Recipe::of(Scene::Short).samples(200)).await;
+    // Some seconds a frame: time to meet one in its first half.
+    let scene = scene_in(&farm, Recipe::of(Scene::Short).samples(600)).await;
     let runner = farm.a_follower().await.unwrap();
     let leader = farm.leader().await.unwrap();
     let runner_id = farm.node(runner).id();
@@ -114,22 +149,7 @@ async fn a_frame_whose_runner_is_killed_is_rendered_elsewhere() {
         .submit(&scene, &job_of("1-9", false))
         .await
         .unwrap();
-    let its_lease = wait_for("the follower to have a frame", SOON, || async {
-        match farm.api(leader).job(&job).await {
-            Ok(seen) => {
-                let leased = seen
-                    .frame_tasks()
-                    .find(|task| task.state == TaskState::Leased && task.node == Some(runner_id));
-                match leased {
-                    Some(task) => Look::Seen((task.index, task.epoch)),
-                    None => Look::NotYet(seen.in_one_line()),
-                }
-            }
-            Err(error) => Look::NotYet(error.to_string()),
-        }
-    })
-    .await
-    .unwrap();
+    let (index, epoch) = pause_in_mid_frame(&farm, runner, leader, &job).await;
 
     farm.kill_hard(runner).await.unwrap();
 
@@ -137,16 +157,13 @@ async fn a_frame_whose_runner_is_killed_is_rendered_elsewhere() {
         .wait_until_done(leader, &job, JOB_DEADLINE)
         .await
         .unwrap();
-    let (index, epoch) = its_lease;
     let task = job.tasks.iter().find(|task| task.index == index).unwrap();
-    // It may have been committed between the look and the kill; then the lease was not lost.
-    if task.node != Some(runner_id) {
-        assert!(task.epoch > epoch, "a new lease has a new epoch: {task:?}");
-        assert_eq!(
-            task.failed_attempts, 0,
-            "a lost runner is not the frame's fault"
-        );
-    }
+    assert_ne!(task.node, Some(runner_id), "{task:?}");
+    assert!(task.epoch > epoch, "a new lease has a new epoch: {task:?}");
+    assert_eq!(
+        task.failed_attempts, 0,
+        "a lost runner is not the frame's fault"
+    );
     assert_eq!(job.frames_done(), 9);
     assert_eq!(download_frames(farm.api(leader), &job).await.len(), 9);
     farm.stop().await.unwrap();

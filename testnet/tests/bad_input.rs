@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{SOON, job_of, scene_in};
+use common::{JOB_DEADLINE, SOON, download_frames, job_of, scene_in};
 use jiggablend_testnet::TestnetError;
 use jiggablend_testnet::api::{Api, NewJob};
 use jiggablend_testnet::command_line::{self, Said};
@@ -15,6 +15,7 @@ use jiggablend_testnet::node::{NodeProcess, NodeSettings, TEST_EMAIL};
 use jiggablend_testnet::scenes::{Recipe, Scene};
 use jiggablend_testnet::wait::{Look, wait_for};
 use jiggablend_testnet::wire::JobState;
+use nix::sys::signal::Signal;
 
 const NO_SUCH_JOB: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -257,6 +258,63 @@ async fn a_port_in_use_and_a_data_directory_in_use_are_told_by_name() {
 
     farm.api(1).is_ready().await.unwrap();
     farm.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_content_folder_in_use_is_told_by_name_and_the_node_that_uses_it_goes_on() {
+    let storage = tempfile::tempdir().unwrap();
+    let storage_argument = format!("--storage={}", storage.path().display());
+    let options = FarmOptions {
+        arguments: vec![storage_argument.clone()],
+        ..FarmOptions::default()
+    };
+    let farm = Farm::start_with(1, options).await.unwrap();
+    let scene = scene_in(&farm, Recipe::of(Scene::Short)).await;
+
+    let mut second = NodeSettings::on_loopback(farm.dir(), "second").unwrap();
+    second.arguments.push(storage_argument);
+    let command = second.command(&["start"]).unwrap();
+    let said = command_line::finish(command, SOON).await.unwrap();
+    let folder = storage.path().to_str().unwrap();
+    assert_refused(
+        &said,
+        &[folder, "in use by another jiggablend process", "--storage"],
+    );
+
+    let job = farm.api(1).submit(&scene, &job_of("1-2", false)).await;
+    let job = farm.wait_until_done(1, &job.unwrap(), JOB_DEADLINE).await;
+    let frames = download_frames(farm.api(1), &job.unwrap()).await;
+    assert_eq!(frames.len(), 2);
+    farm.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_a_node_that_waits_for_a_majority() {
+    let mut farm = Farm::start(3).await.unwrap();
+    for number in 1..=3 {
+        farm.kill_hard(number).await.unwrap();
+    }
+    let log = farm.killed(1).unwrap().settings.log.clone();
+    let said_before_bytes = std::fs::read(&log).unwrap().len();
+    farm.restart(1).await.unwrap();
+    wait_for("the node to say that it waits", SOON, || async {
+        let said = std::fs::read(&log).unwrap().split_off(said_before_bytes);
+        let said = String::from_utf8_lossy(&said).into_owned();
+        match said.contains("waiting for a majority") {
+            true => Look::Seen(()),
+            false => Look::NotYet(said),
+        }
+    })
+    .await
+    .unwrap();
+
+    let node = farm.take(1);
+    let status = node
+        .stop_with(Signal::SIGINT, Duration::from_secs(10))
+        .await
+        .unwrap();
+
+    assert_eq!(status.code(), Some(0), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use jiggablend_testnet::events::{Event, EventStream};
 use jiggablend_testnet::farm::Farm;
 use jiggablend_testnet::scenes::{Recipe, Scene};
 use jiggablend_testnet::wait::{Look, wait_for};
+use jiggablend_testnet::wire::{Job, Task, TaskState};
 
 /// A stream that is silent for so long while a job runs has lost its events.
 const NEXT_EVENT: Duration = Duration::from_secs(60);
@@ -42,6 +43,7 @@ async fn a_job_survives_the_leader_and_the_live_stream_goes_on_through_another_n
     }
     let before = farm.api(follower).farm().await.unwrap();
     let killed_id = farm.node(leader).id();
+    let at_the_kill = survivors_at_work(farm.api(follower), &job, killed_id).await;
     farm.kill_hard(leader).await.unwrap();
     assert!(seen.frames_done.len() < 24, "the leader died in the middle");
 
@@ -72,6 +74,8 @@ async fn a_job_survives_the_leader_and_the_live_stream_goes_on_through_another_n
         .await
         .unwrap();
     assert_eq!(done.frames_done(), 24);
+    seen.leases.extend(at_the_kill);
+    assert_no_survivor_lost_a_lease(&seen.leases, killed_id, &done);
     assert_every_frame_is_its_manifest(&farm, &done).await;
     let killed = farm.killed(leader).unwrap();
     wait_for("the killed node's Blender to end", SOON, || async {
@@ -99,7 +103,16 @@ struct Seen {
     last_index: Option<u64>,
     /// How often each frame's task was told to be done anew, by frame number.
     frames_done: BTreeMap<i64, u32>,
+    /// Every lease that was told.
+    leases: BTreeSet<Lease>,
     job_is_done: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Lease {
+    task: u64,
+    epoch: u64,
+    node: u64,
 }
 
 impl Seen {
@@ -117,6 +130,13 @@ impl Seen {
                 let frame = task["frame"].as_i64().unwrap();
                 *self.frames_done.entry(frame).or_default() += 1;
             }
+            if task["job"] == *job && task["state"] == "leased" {
+                self.leases.insert(Lease {
+                    task: task["index"].as_u64().unwrap(),
+                    epoch: task["epoch"].as_u64().unwrap(),
+                    node: task["node"].as_u64().unwrap(),
+                });
+            }
             if change["job"]["id"] == *job {
                 assert_ne!(change["job"]["state"], "failed", "{event:?}");
                 self.job_is_done |= change["job"]["state"] == "done";
@@ -125,7 +145,54 @@ impl Seen {
     }
 }
 
-async fn assert_every_frame_is_its_manifest(farm: &Farm, job: &jiggablend_testnet::wire::Job) {
+/// The leases of the nodes that will not be killed, once there are some.
+async fn survivors_at_work(api: &Api, job: &str, killed: u64) -> Vec<Lease> {
+    wait_for("the survivors to be at work", SOON, || async {
+        let seen = match api.job(job).await {
+            Ok(seen) => seen,
+            Err(error) => return Look::NotYet(error.to_string()),
+        };
+        let leased = seen
+            .tasks
+            .iter()
+            .filter(|task| task.state == TaskState::Leased);
+        let leases: Vec<Lease> = leased
+            .filter_map(|task| {
+                let node = task.node.filter(|node| *node != killed)?;
+                Some(Lease {
+                    task: task.index.into(),
+                    epoch: task.epoch.into(),
+                    node,
+                })
+            })
+            .collect();
+        match leases.is_empty() {
+            true => Look::NotYet(seen.in_one_line()),
+            false => Look::Seen(leases),
+        }
+    })
+    .await
+    .unwrap()
+}
+
+/// A new leader takes the work over as it is: what a survivor had leased, it committed under that
+/// lease. One that was lost is followed by another, with a later epoch.
+fn assert_no_survivor_lost_a_lease(leases: &BTreeSet<Lease>, killed: u64, done: &Job) {
+    let of_survivors = leases.iter().filter(|lease| lease.node != killed);
+    let lost: Vec<(&Lease, &Task)> = of_survivors
+        .filter_map(|lease| {
+            let task = done
+                .tasks
+                .iter()
+                .find(|task| u64::from(task.index) == lease.task)?;
+            let is_kept = task.node == Some(lease.node) && u64::from(task.epoch) == lease.epoch;
+            (!is_kept).then_some((lease, task))
+        })
+        .collect();
+    assert!(lost.is_empty(), "survivors lost their leases: {lost:#?}");
+}
+
+async fn assert_every_frame_is_its_manifest(farm: &Farm, job: &Job) {
     let mut by_node = Vec::new();
     for (_, node) in farm.nodes() {
         by_node.push(download_frames(node.api(), job).await);
@@ -151,7 +218,7 @@ async fn assert_every_frame_is_its_manifest(farm: &Farm, job: &jiggablend_testne
 }
 
 /// The job, once the node has applied what the others had.
-async fn caught_up(api: &Api, index: u64, job: &str) -> jiggablend_testnet::wire::Job {
+async fn caught_up(api: &Api, index: u64, job: &str) -> Job {
     wait_for("the restarted node to catch up", SOON, || async {
         match api.farm().await {
             Ok(farm) if farm.applied_index >= index => Look::from_result(api.job(job).await),
