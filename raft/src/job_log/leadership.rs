@@ -93,6 +93,7 @@ pub(super) fn status(inner: &Inner) -> LogStatus {
         last_log_index: metrics.last_log_index.unwrap_or_default(),
         applied_index: *inner.machine.applied_index().borrow(),
         projected_index: inner.projected_index(),
+        projection_trouble: inner.projection_trouble(),
         snapshot_index: metrics.snapshot.map_or(0, |log_id| log_id.index),
         standbys: group.all.difference(&group.voters).copied().collect(),
         voters: group.voters,
