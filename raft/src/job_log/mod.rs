@@ -82,7 +82,10 @@ pub struct JobLogConfig {
 pub struct Leadership {
     pub term: u64,
     pub leader: Option<NodeId>,
-    /// This node leads and a quorum has confirmed it.
+    /// This node leads, a quorum has confirmed it within three of the longest election times
+    /// (about 1 s on a LAN, 9 s on a WAN), and its state has all that earlier leaders
+    /// acknowledged. Another node may lead already: this is for who gives out work, not a
+    /// licence to read or write without the quorum.
     pub is_self: bool,
 }
 
