@@ -68,6 +68,7 @@ pub(super) async fn open(
         machine.clone(),
         on_disk.projected_index,
         purge_limit,
+        fault.clone(),
     )
     .map_err(|error| failed(error.to_string()))?;
 
