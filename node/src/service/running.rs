@@ -138,6 +138,7 @@ impl Running {
         let live = LiveBoard::default();
         mesh.set_farm(beacon(&membership));
 
+        data.claim_storage(membership.farm)?;
         let store = ContentStore::open(data.storage())?;
         let content = Content::new(store, mesh.clone());
         let door = FarmDoor::open(node, log.clone(), mesh.clone());
