@@ -27,3 +27,13 @@ export function quorumWarning(nodes: Iterable<FarmNode>): string | null {
   }
   return `Only ${there} of ${voters.length} voters are connected: the farm takes no changes until ${majority} are.`;
 }
+
+/**
+ * The nodes to go on through when this one does not answer: those that were connected at the last
+ * word, or all others if none was.
+ */
+export function goOnThrough(nodes: Iterable<FarmNode>): FarmNode[] {
+  const others = [...nodes].filter((node) => !node.is_this_node && node.web_address !== null);
+  const connected = others.filter((node) => node.connected);
+  return connected.length > 0 ? connected : others;
+}

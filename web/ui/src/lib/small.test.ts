@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { problemOf } from "./api";
-import { farmSentence, quorumWarning } from "./farm";
+import { farmSentence, goOnThrough, quorumWarning } from "./farm";
 import { aFarm, aJob, aNode, aTask, NONE } from "./fixtures";
 import { gridShape, tilesInSight } from "./grid";
 import { matching, newestFirst, stateCounts } from "./joblist";
@@ -80,6 +80,22 @@ describe("the farm's sentence", () => {
     expect(quorumWarning(nodes(true, true, false))).toMatch(/one more loss stops the farm/);
     expect(quorumWarning(nodes(true, false, false))).toMatch(/takes no changes until 2 are/);
     expect(quorumWarning(nodes(true))).toBeNull();
+  });
+});
+
+describe("when this node does not answer", () => {
+  const ways = (two: boolean, three: boolean) => goOnThrough([
+    aNode(1, { is_this_node: true }), aNode(2, { connected: two }), aNode(3, { connected: three }),
+    aNode(4, { web_address: null }),
+  ]).map((node) => node.id);
+
+  it("the page goes on through nodes that were connected, never through this one", () => {
+    expect(ways(true, false)).toEqual([2]);
+    expect(ways(true, true)).toEqual([2, 3]);
+  });
+
+  it("the page offers all others if none was connected", () => {
+    expect(ways(false, false)).toEqual([2, 3]);
   });
 });
 
