@@ -1,6 +1,6 @@
 // The farm in a sentence.
 
-import { plural } from "./format";
+import { plural, safeWebAddress } from "./format";
 import type { Model } from "./model";
 import type { FarmNode } from "./types";
 
@@ -33,7 +33,7 @@ export function quorumWarning(nodes: Iterable<FarmNode>): string | null {
  * word, or all others if none was.
  */
 export function goOnThrough(nodes: Iterable<FarmNode>): FarmNode[] {
-  const others = [...nodes].filter((node) => !node.is_this_node && node.web_address !== null);
+  const others = [...nodes].filter((node) => !node.is_this_node && safeWebAddress(node.web_address) !== null);
   const connected = others.filter((node) => node.connected);
   return connected.length > 0 ? connected : others;
 }

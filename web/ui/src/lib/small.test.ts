@@ -5,7 +5,7 @@ import { problemOf } from "./api";
 import { farmSentence, goOnThrough, quorumWarning } from "./farm";
 import { aFarm, aJob, aNode, aTask, NONE } from "./fixtures";
 import { gridShape, tilesInSight } from "./grid";
-import { matching, newestFirst, stateCounts } from "./joblist";
+import { cameToNothing, matching, newestFirst, stateCounts } from "./joblist";
 import { Chords } from "./keys";
 import { EMPTY, reduce } from "./model";
 import { nameFromFile, whyNotABlend } from "./scene";
@@ -46,6 +46,12 @@ describe("the job list", () => {
     expect(matching(jobs, "KIT ada", []).map((job) => job.id)).toEqual(["1", "3"]);
     expect(matching(jobs, "kit", ["done"]).map((job) => job.id)).toEqual(["3"]);
     expect(stateCounts(jobs)).toMatchObject({ active: 1, done: 2, failed: 0 });
+  });
+
+  it("leaves out only what was cancelled before it got its scene", () => {
+    expect(cameToNothing(aJob("a", { state: "cancelled" }))).toBe(true);
+    expect(cameToNothing(aJob("b", { state: "cancelled", counts: { ...NONE, cancelled: 3 } }))).toBe(false);
+    expect(cameToNothing(aJob("c", { state: "awaiting_scene" }))).toBe(false);
   });
 });
 
