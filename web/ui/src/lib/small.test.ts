@@ -76,7 +76,9 @@ describe("the farm's sentence", () => {
   ]);
 
   it("says who leads and how much renders", () => {
-    expect(farmSentence(model)).toBe("3 nodes, node-1 leads, 2 frames rendering");
+    expect(farmSentence(model)).toBe("3 nodes, node-1 leads, nothing rendering, 2 queued");
+    const heard = reduce(model, [{ kind: "progress", tasks: [{ job: "a", task: 0, epoch: 1, node: 2, fraction: null, text: "" }] }]);
+    expect(farmSentence(heard)).toBe("3 nodes, node-1 leads, 1 frame rendering, 1 queued");
     expect(farmSentence({ ...model, leader: null, jobs: new Map() })).toBe("3 nodes, no leader, nothing rendering");
   });
 
@@ -146,9 +148,10 @@ describe("a problem", () => {
 describe("a tile's words", () => {
   it("say all that the tile shows", () => {
     const running = aTask(4, { state: "leased", node: 2 });
-    expect(tileWords(running, 0.4, "node-2")).toBe("Frame 5, rendering, 40 %, on node-2");
-    expect(tileWords(aTask(0, { state: "done", render_ms: 4200 }), null, "node-1")).toBe("Frame 1, done, on node-1, in 4.2 s");
-    expect(tileWords(aTask(0), null, null)).toBe("Frame 1, waiting");
+    expect(tileWords(running, "rendering", 0.4, "node-2")).toBe("Frame 5, rendering, 40 %, on node-2");
+    expect(tileWords(running, "queued", null, "node-2")).toBe("Frame 5, queued on node-2");
+    expect(tileWords(aTask(0, { state: "done", render_ms: 4200 }), "done", null, "node-1")).toBe("Frame 1, done, on node-1, in 4.2 s");
+    expect(tileWords(aTask(0), "waiting", null, null)).toBe("Frame 1, waiting");
   });
 
   it("name no node for a frame that none has", () => {
