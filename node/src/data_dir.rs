@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use jiggablend_raft::{FarmId, NodeId};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,10 @@ pub(crate) struct Membership {
     pub(crate) node: NodeId,
     /// Members known when it joined: where to look for the farm until the log has arrived.
     pub(crate) introduced_by: Vec<KnownMember>,
+    /// The farm's log has arrived here. From then on this directory without its log is refused:
+    /// its votes would be gone, and it could vote twice.
+    #[serde(default)]
+    pub(crate) has_log: bool,
 }
 
 /// A member as the join protocol and the membership record name it.
@@ -55,8 +59,14 @@ impl DataDir {
                 root.display()
             ),
         };
+        let db = db.unwrap_or_else(|| root.join("farm.duckdb"));
+        if let Some(folder) = db.parent() {
+            std::fs::create_dir_all(folder).with_context(|| {
+                format!("cannot make the database's folder {}", folder.display())
+            })?;
+        }
         Ok(Self {
-            db: db.unwrap_or_else(|| root.join("farm.duckdb")),
+            db,
             storage: storage.unwrap_or_else(|| root.join("content")),
             root: root.to_owned(),
             _lock: lock,
@@ -106,6 +116,30 @@ impl DataDir {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// Says whose content the content folder holds, or refuses one of another farm's node.
+    pub(crate) fn claim_storage(&self, farm: FarmId) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.storage).with_context(|| {
+            format!("cannot make the content folder {}", self.storage.display())
+        })?;
+        let path = self.storage.join("farm");
+        let claimed = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return files::replace(&path, farm.to_string().as_bytes(), 0o644)
+                    .with_context(|| format!("cannot write {}", path.display()));
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        };
+        ensure!(
+            claimed.trim() == farm.to_string(),
+            "the content folder {} belongs to another farm's node; choose another one with --storage",
+            self.storage.display()
+        );
+        Ok(())
+    }
+
     /// The token with which this machine's own command line signs in; made once and kept.
     pub(crate) fn operator_token(&self) -> anyhow::Result<String> {
         let path = self.root.join("operator.token");
@@ -142,6 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn a_content_folder_of_another_farm_is_refused() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data = DataDir::open(dir.path(), None, None).expect("a free directory");
+        data.claim_storage(FarmId([1; 32])).expect("nobody's yet");
+        data.claim_storage(FarmId([1; 32])).expect("its own");
+        let refused = data.claim_storage(FarmId([2; 32])).expect_err("another's");
+        assert!(refused.to_string().contains("another farm"), "{refused}");
+    }
+
+    #[test]
     fn membership_and_token_outlive_the_process() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let membership = Membership {
@@ -149,6 +193,7 @@ mod tests {
             farm_name: "studio".into(),
             node: NodeId(3),
             introduced_by: Vec::new(),
+            has_log: false,
         };
         let data = DataDir::open(dir.path(), None, None).expect("a free directory");
         assert_eq!(data.membership().expect("readable"), None);

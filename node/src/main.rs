@@ -19,8 +19,11 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
+/// openraft says each orderly stop of its core as errors; what matters of it reaches the job log's
+/// own words. Kademlia warns that a first node knows nobody.
+///
 /// What a node says on stderr unless `JIGGABLEND_LOG` asks for other things.
-const DEFAULT_LOG: &str = "warn,jiggablend=info,jiggablend_raft=info,jiggablend_transfer=info,jiggablend_web=info,openraft=error";
+const DEFAULT_LOG: &str = "warn,jiggablend=info,jiggablend_raft=info,jiggablend_transfer=info,jiggablend_web=info,openraft=off,libp2p_kad=error";
 
 #[tokio::main]
 async fn main() -> ExitCode {

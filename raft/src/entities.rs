@@ -40,6 +40,8 @@ pub struct Node {
     pub runner: RunnerFacts,
     pub operator_token: Option<SecretHash>,
     pub joined_at: TimestampMs,
+    /// The ticket that let it in; `None` for the farm's first node.
+    pub admitted_by: Option<SecretHash>,
     /// A removed node stays in the list, for the names in history, and reaches nothing.
     pub removed: bool,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FileId, JobId, NodeId, TaskId};
+use crate::{Epoch, FileId, JobId, NodeId, TaskId};
 
 /// Everything that one log entry changed. `index` is the SSE event id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,7 @@ pub enum Change {
     Task(TaskId),
     /// A file is there, or its holders changed.
     File(JobId, FileId),
-    /// The runner of this lease must stop: cancelled, removed, or taken back.
-    Revoked(TaskId, NodeId),
+    /// The node's runner must stop with the lease of this epoch: cancelled, removed, or taken
+    /// back. The task may be under a newer lease already.
+    Revoked(TaskId, Epoch, NodeId),
 }

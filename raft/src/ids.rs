@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 /// A node's Raft id: a fresh number per data directory, given by the farm when the node joins.
 ///
-/// Never reused: a wiped node that comes back gets a new one, so it cannot vote twice.
+/// Never reused: a node whose log was wiped is refused under its old one, when it opens the log
+/// and when it joins again, and comes back with a fresh data directory under a new one. So no
+/// node votes twice.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

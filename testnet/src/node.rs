@@ -97,8 +97,7 @@ impl Drop for KilledNode {
 impl NodeSettings {
     /// A node of this name on loopback with ports of its own, below `dir`.
     pub fn on_loopback(dir: &Path, name: &str) -> Result<Self> {
-        let port = free_port()?;
-        let mesh_port = free_port()?;
+        let (port, mesh_port) = ports_of(&dir.join(format!("{name}.ports")))?;
         let mut settings = Self::bare(dir, name);
         settings.arguments = ["--bind", "127.0.0.1", "--no-mdns"]
             .map(str::to_owned)
@@ -354,6 +353,23 @@ async fn wait_for_endpoint(settings: &NodeSettings, child: &mut Child) -> Result
         }),
         Err(error) => Err(error),
     }
+}
+
+/// The web port and the mesh port of a node: those of its last start, so that a farm that starts
+/// again finds itself; free ones the first time, written to `path`.
+fn ports_of(path: &Path) -> Result<(u16, u16)> {
+    let known = fs::read_to_string(path).ok();
+    let known = known.as_deref().and_then(|text| {
+        let (port, mesh_port) = text.trim().split_once(' ')?;
+        Some((port.parse().ok()?, mesh_port.parse().ok()?))
+    });
+    if let Some(ports) = known {
+        return Ok(ports);
+    }
+    let (port, mesh_port) = (free_port()?, free_port()?);
+    fs::write(path, format!("{port} {mesh_port}\n"))
+        .map_err(TestnetError::io("writing a node's ports"))?;
+    Ok((port, mesh_port))
 }
 
 /// A port on loopback that neither TCP nor UDP uses.

@@ -6,7 +6,9 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiggablend_raft::{Action, FrameList, JobId, JobSettings, ProposeError, Refusal};
+use jiggablend_raft::{
+    Action, FrameList, Job, JobId, JobSettings, JobState, ProposeError, Refusal,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Caller, OwnedJob};
@@ -120,6 +122,11 @@ struct JobPage {
     next_before: Option<JobId>,
 }
 
+/// Whether a job was given up before it got its scene: a refused upload leaves such a one.
+fn came_to_nothing(job: &Job) -> bool {
+    job.state == JobState::Cancelled && job.tasks.is_empty()
+}
+
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -129,7 +136,10 @@ pub(crate) async fn list(
         page.map_err(|error| Problem::new(ProblemKind::InvalidRequest, error.body_text()))?;
     let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
     let page = app.log.read(|state| {
-        let visible = state.jobs.values().filter(|job| caller.may_see(job));
+        let visible = state
+            .jobs
+            .values()
+            .filter(|job| caller.may_see(job) && !came_to_nothing(job));
         let mut newest_first: Vec<_> = match page.before {
             Some(before) => {
                 // A cursor is a place in the order, and the order is by creation.
@@ -141,7 +151,7 @@ pub(crate) async fn list(
             }
             None => visible.collect(),
         };
-        let order = |job: &&jiggablend_raft::Job| Reverse((job.created_at, job.id));
+        let order = |job: &&Job| Reverse((job.created_at, job.id));
         let has_more = newest_first.len() > limit;
         if has_more {
             newest_first.select_nth_unstable_by_key(limit - 1, order);

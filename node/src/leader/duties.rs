@@ -173,7 +173,9 @@ impl Reign {
             for change in &applied.changes {
                 match *change {
                     Change::Task(task) => self.on_task_changed(state, task),
-                    Change::Revoked(task, node) => self.revoke_at(state, task, node),
+                    Change::Revoked(task, epoch, node) => {
+                        self.order(node, ToNode::Revoke(task, epoch));
+                    }
                     Change::Node(node) => self.on_node_changed(state, node),
                     Change::Job(_) | Change::File(..) => {}
                 }
@@ -187,12 +189,6 @@ impl Reign {
             self.push_lease(state, node, task);
         } else {
             self.progress.remove(&task);
-        }
-    }
-
-    fn revoke_at(&mut self, state: &State, task: TaskId, node: NodeId) {
-        if let Some(epoch) = state.task(task).map(|task| task.epoch) {
-            self.order(node, ToNode::Revoke(task, epoch));
         }
     }
 
@@ -375,6 +371,7 @@ impl Reign {
         let now = Group {
             voters: status.voters,
             standbys: status.standbys,
+            is_joint: status.is_joint,
         };
         let linked = self.scheduler.linked_nodes();
         let Some(next) = self.log.read(|state| plan_group(state, &now, &linked)) else {

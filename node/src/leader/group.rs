@@ -12,6 +12,8 @@ const MOST_VOTERS: usize = 3;
 pub(super) struct Group {
     pub(super) voters: BTreeSet<NodeId>,
     pub(super) standbys: BTreeSet<NodeId>,
+    /// A change of voters was cut short: quorum still needs the older voters too.
+    pub(super) is_joint: bool,
 }
 
 /// The next step for the group, or `None` where it is as it should be.
@@ -33,6 +35,7 @@ pub(super) fn plan_group(state: &State, now: &Group, linked: &BTreeSet<NodeId>) 
     let next = Group {
         standbys: members.difference(&voters).copied().collect(),
         voters,
+        is_joint: false,
     };
     // Without a voter there is no leader to carry this out; that is never a step.
     (next != *now && !next.voters.is_empty()).then_some(next)
@@ -60,6 +63,7 @@ mod tests {
         Group {
             voters: ids(voters),
             standbys: ids(standbys),
+            is_joint: false,
         }
     }
 
@@ -93,6 +97,19 @@ mod tests {
         assert_eq!(
             plan_group(&state, &group(&[1, 2, 3], &[]), &ids(&[1, 2, 4])),
             Some(group(&[1, 2, 3], &[4]))
+        );
+    }
+
+    #[test]
+    fn a_change_that_was_cut_short_is_finished() {
+        let state = state_with_nodes(3);
+        let cut_short = Group {
+            is_joint: true,
+            ..group(&[1, 2, 3], &[])
+        };
+        assert_eq!(
+            plan_group(&state, &cut_short, &ids(&[1, 2, 3])),
+            Some(group(&[1, 2, 3], &[]))
         );
     }
 

@@ -1,5 +1,6 @@
 //! A node's side of the link: finds the leader, presents itself, does what it is told.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -83,10 +84,13 @@ impl NodeSide {
             () = until_another_leads(&mut inbox.leadership, at_start) => return Ok(()),
         };
         info!(%leader, term = at_start.term, "linked to the leader");
-        tokio::select! {
+        let ended = tokio::select! {
             ended = self.serve(up, down, &mut inbox.progress) => ended,
             () = until_another_leads(&mut inbox.leadership, at_start) => Ok(()),
-        }
+        };
+        // Without a link nothing is known of who else is there.
+        self.live.set_connected(BTreeSet::new());
+        ended
     }
 
     fn leader_peer(&self, leadership: Leadership) -> Option<PeerId> {

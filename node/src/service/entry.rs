@@ -45,6 +45,7 @@ pub(super) async fn join_farm(
         farm_name: admitted.farm_name,
         node: admitted.node,
         introduced_by: admitted.members,
+        has_log: false,
     };
     data.write_membership(&membership)?;
     Ok(membership)
@@ -90,6 +91,7 @@ pub(super) async fn create_farm(
         farm_name: farm.name,
         node: FIRST_NODE,
         introduced_by: Vec::new(),
+        has_log: true,
     };
     data.write_membership(&membership)?;
     Ok(membership)

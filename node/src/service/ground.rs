@@ -69,6 +69,7 @@ impl Ground {
             node,
             peer_id: self.mesh.peer_id().to_string(),
             farm: membership.map(|membership| membership.farm),
+            expect_log: membership.is_some_and(|membership| membership.has_log),
             dir: self.data.log(),
             db: self.data.db().to_owned(),
             timeouts: if options.wan {

@@ -138,6 +138,7 @@ impl Running {
         let live = LiveBoard::default();
         mesh.set_farm(beacon(&membership));
 
+        data.claim_storage(membership.farm)?;
         let store = ContentStore::open(data.storage())?;
         let content = Content::new(store, mesh.clone());
         let door = FarmDoor::open(node, log.clone(), mesh.clone());
@@ -236,7 +237,11 @@ impl Running {
             facts: runner.facts(),
         };
         tokio::select! {
-            greeted = greeting.say(&log, is_new_farm.then_some(&*door)) => greeted?,
+            greeted = greeting.say(&log, is_new_farm.then_some(&*door)) => {
+                greeted?;
+                // It was waited for: the log is here.
+                data.write_membership(&Membership { has_log: true, ..membership.clone() })?;
+            }
             () = stop.cancelled() => {}
         }
         Ok(Self {

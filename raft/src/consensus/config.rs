@@ -56,7 +56,20 @@ impl TimeoutProfile {
             Self::Wan => (Duration::from_millis(1500), Duration::from_millis(3000)),
         }
     }
+
+    /// How long a quorum's last answer confirms a leader in its duties (see
+    /// [`Leadership::is_self`](crate::Leadership)).
+    ///
+    /// Longer than an election, so that a busy machine's late heartbeat does not end them all
+    /// and begin them anew. Another leader may have its duties meanwhile, which harms nothing:
+    /// what the old one proposes is not committed, and `apply` fences what both give out.
+    pub(crate) fn confirmation(self) -> Duration {
+        self.election().1 * ELECTIONS_UNCONFIRMED
+    }
 }
+
+/// How many of the longest elections a leader may be without its quorum's answer.
+const ELECTIONS_UNCONFIRMED: u32 = 3;
 
 /// Entries that stay in the log behind a snapshot, so that a node that was away for a moment
 /// catches up by entries.

@@ -24,6 +24,8 @@ use crate::{Command, NodeId};
 
 /// A file of the log is closed at this size; purging removes whole files.
 const CHUNK_BYTES: usize = 32 * 1024 * 1024;
+/// How raft-log names its files.
+const FILE_SUFFIX: &str = ".wal";
 const CHUNK_RECORDS: usize = 64 * 1024;
 /// Entries that are read without the disk. What a snapshot has not yet covered fits in.
 const CACHE_BYTES: usize = 128 * 1024 * 1024;
@@ -127,6 +129,22 @@ impl LogStore {
             purge_limit,
             fault,
         })
+    }
+
+    /// Whether a log was ever opened in `dir`: opening one makes its first file, and purging
+    /// never removes the last.
+    pub(crate) fn is_in(dir: &Path) -> io::Result<bool> {
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            if entry?.file_name().to_string_lossy().ends_with(FILE_SUFFIX) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The newest purged entry: what comes after it is in the log.

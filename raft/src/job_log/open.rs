@@ -68,6 +68,7 @@ pub(super) async fn open(
         machine.clone(),
         on_disk.projected_index,
         purge_limit,
+        fault.clone(),
     )
     .map_err(|error| failed(error.to_string()))?;
 
@@ -97,7 +98,11 @@ pub(super) async fn open(
 /// Opens everything and chooses where the state goes on from. Blocks.
 fn read_disk(config: &JobLogConfig, purge_limit: PurgeLimit, fault: Fault) -> io::Result<OnDisk> {
     make_private_dir(&config.dir)?;
-    let log_store = LogStore::open(&config.dir.join("log"), purge_limit.clone(), fault)?;
+    let log_dir = config.dir.join("log");
+    if config.expect_log && !LogStore::is_in(&log_dir)? {
+        return Err(log_is_gone("this node had a log"));
+    }
+    let log_store = LogStore::open(&log_dir, purge_limit.clone(), fault)?;
     let snapshots = SnapshotStore::open(&config.dir.join("snapshots"))?;
     let opened = Database::open(&config.db)?;
     let projected_index = opened.point.as_ref().map_or(0, Point::index);
@@ -120,11 +125,7 @@ fn read_disk(config: &JobLogConfig, purge_limit: PurgeLimit, fault: Fault) -> io
         )));
     }
     if log_store.is_pristine() && point.applied.is_some() {
-        // Its votes are gone with its log: under its old id it could vote twice in one term.
-        return Err(io::Error::other(
-            "DuckDB or a snapshot is there, but the log itself is gone; \
-             remove this node from the farm and join it with a fresh data directory",
-        ));
+        return Err(log_is_gone("DuckDB or a snapshot is there"));
     }
     purge_limit.raise(point.index());
     Ok(OnDisk {
@@ -134,6 +135,14 @@ fn read_disk(config: &JobLogConfig, purge_limit: PurgeLimit, fault: Fault) -> io
         point,
         projected_index,
     })
+}
+
+/// Its votes are gone with its log: under its old id the node could vote twice in one term.
+fn log_is_gone(but: &str) -> io::Error {
+    io::Error::other(format!(
+        "{but}, but the log itself is gone, and how the node voted with it; \
+         remove this node from the farm and join it with a fresh data directory"
+    ))
 }
 
 /// Files of another farm are refused before anything is written to them.

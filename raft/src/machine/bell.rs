@@ -60,19 +60,20 @@ impl Bell {
         rung.stop
     }
 
-    /// Waits for `pause`, or less where the order to stop comes.
-    pub(crate) fn pause(&self, pause: Duration) {
+    /// Waits for `pause`, or less where the order to stop comes, which it returns.
+    pub(crate) fn pause(&self, pause: Duration) -> Option<Stop> {
         let deadline = Instant::now() + pause;
         let mut rung = self.lock();
         while rung.stop.is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                break;
             }
             (rung, _) = self
                 .changed
                 .wait_timeout(rung, left)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        rung.stop
     }
 }

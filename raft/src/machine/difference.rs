@@ -40,7 +40,7 @@ fn add_tasks(before: Option<&Job>, after: &Job, changes: &mut Vec<Change>) {
             && let TaskState::Leased { node } = known.state
         {
             // Whatever the task is now, it is not that lease any more.
-            changes.push(Change::Revoked(id, node));
+            changes.push(Change::Revoked(id, known.epoch, node));
         }
     }
 }

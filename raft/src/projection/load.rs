@@ -177,7 +177,8 @@ fn load_nodes(connection: &Connection, state: &mut State) -> Loaded<()> {
             runner: from_json(&row.get::<_, String>(8)?)?,
             operator_token: optional(row.get(9)?)?,
             joined_at: time(row, 10)?,
-            removed: row.get(11)?,
+            admitted_by: optional(row.get(11)?)?,
+            removed: row.get(12)?,
         };
         state.nodes.insert(node.id, node);
         Ok(())

@@ -3,7 +3,7 @@
 //! [`schema`] has the tables, [`write`] puts a batch into them, [`load`] reads the state back,
 //! [`words`] turns values into words and back. Rows and the applied index commit together (I3).
 //! No command waits for any of it; a file that cannot be read or written is set aside and
-//! written anew from the state in memory.
+//! written anew from the state in memory, as often as it takes.
 
 mod load;
 mod schema;
@@ -16,21 +16,22 @@ mod tests;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use duckdb::Connection;
 
-use crate::consensus::PurgeLimit;
+use crate::consensus::{Fault, PurgeLimit};
 use crate::machine::{Machine, Point, Stop};
 use write::Keys;
 
 /// The least time from one transaction to the next: what changes meanwhile goes in one set.
 const PAUSE_BETWEEN_BATCHES: Duration = Duration::from_millis(50);
-/// Before a file that could not be written is tried anew.
+/// Before a file that could not be written is tried anew; doubled with every failure in a row.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+const MAX_PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// Files that were set aside and are kept for people to look at.
 const MAX_DAMAGED_FILES: u32 = 3;
 
@@ -104,16 +105,18 @@ impl Database {
         })
     }
 
-    /// Sets the file aside and begins a new, empty one.
-    fn start_anew(self) -> io::Result<Self> {
-        let Self {
-            path, connection, ..
-        } = self;
+    /// Gives the file up and says where it is.
+    fn close(self) -> PathBuf {
         // DuckDB may say that closing failed as well; the file is given up in any case.
-        drop(connection.close());
-        let aside = set_aside(&path)?;
+        drop(self.connection.close());
+        self.path
+    }
+
+    /// Sets the file aside and begins a new, empty one.
+    fn start_anew(path: &Path) -> io::Result<Self> {
+        let aside = set_aside(path)?;
         tracing::warn!(?path, ?aside, "the database was set aside and is rebuilt");
-        Ok(Self::open(&path)?.database)
+        Ok(Self::open(path)?.database)
     }
 }
 
@@ -155,6 +158,25 @@ pub(crate) struct Projection {
     thread: Option<JoinHandle<()>>,
     machine: Machine,
     projected_index: Arc<AtomicU64>,
+    trouble: Trouble,
+}
+
+/// Why DuckDB does not follow at the moment. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, reason: String) {
+        *self.lock() = Some(reason);
+    }
+
+    fn is_over(&self) {
+        *self.lock() = None;
+    }
 }
 
 impl Projection {
@@ -164,12 +186,16 @@ impl Projection {
         machine: Machine,
         projected_index: u64,
         purge_limit: PurgeLimit,
+        fault: Fault,
     ) -> io::Result<Self> {
+        let trouble = Trouble::default();
         let index = Arc::new(AtomicU64::new(projected_index));
         let follower = Follower {
             machine: machine.clone(),
             projected_index: index.clone(),
             purge_limit,
+            trouble: trouble.clone(),
+            fault,
         };
         let thread = std::thread::Builder::new()
             .name("duckdb".into())
@@ -178,7 +204,13 @@ impl Projection {
             thread: Some(thread),
             machine,
             projected_index: index,
+            trouble,
         })
+    }
+
+    /// Why DuckDB does not follow at the moment, if it is so; it is tried again.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
     }
 
     /// The log index up to which DuckDB has followed.
@@ -207,10 +239,25 @@ struct Follower {
     machine: Machine,
     projected_index: Arc<AtomicU64>,
     purge_limit: PurgeLimit,
+    trouble: Trouble,
+    fault: Fault,
+}
+
+impl Drop for Follower {
+    /// What goes wrong with DuckDB is tried again for ever, but a panic ends the thread.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fault
+                .set(|| "the thread that follows with DuckDB panicked; restart the node".into());
+        }
+    }
 }
 
 impl Follower {
+    /// Follows until it is told to stop. What cannot be written waits: the log keeps it until
+    /// DuckDB or a snapshot has it.
     fn run(self, mut database: Database) {
+        let mut failures = 0;
         loop {
             let stop = self.machine.bell().wait();
             if stop == Some(Stop::AtOnce) {
@@ -219,23 +266,44 @@ impl Follower {
             let written = self.write_batch(&mut database);
             if let Err(error) = &written {
                 tracing::error!(%error, "cannot write to DuckDB; the log goes on without it");
+                self.trouble.set(format!("cannot write to DuckDB: {error}"));
             }
             if stop.is_some() {
                 return;
             }
             if written.is_ok() {
+                failures = 0;
+                self.trouble.is_over();
                 self.machine.bell().pause(PAUSE_BETWEEN_BATCHES);
                 continue;
             }
-            self.machine.bell().pause(PAUSE_AFTER_FAILURE);
-            match database.start_anew() {
-                Ok(anew) => database = anew,
-                Err(error) => {
-                    tracing::error!(%error, "cannot make a new DuckDB file; restart the node when the disk is well");
-                    return;
-                }
+            failures += 1;
+            match self.rebuild(database, &mut failures) {
+                Some(anew) => database = anew,
+                None => return,
             }
             self.machine.project_everything();
+        }
+    }
+
+    /// Makes a new file in place of one that cannot be written, and tries until it succeeds;
+    /// `None` where the order to stop comes first.
+    fn rebuild(&self, given_up: Database, failures: &mut u32) -> Option<Database> {
+        let path = given_up.close();
+        loop {
+            if self.machine.bell().pause(pause_after(*failures)).is_some() {
+                return None;
+            }
+            match Database::start_anew(&path) {
+                Ok(anew) => return Some(anew),
+                Err(error) => {
+                    *failures = failures.saturating_add(1);
+                    let again_in_s = pause_after(*failures).as_secs();
+                    tracing::error!(%error, again_in_s, "cannot make a new DuckDB file; the log goes on without it");
+                    self.trouble
+                        .set(format!("cannot make a new DuckDB file: {error}"));
+                }
+            }
         }
     }
 
@@ -253,4 +321,10 @@ impl Follower {
         );
         Ok(())
     }
+}
+
+/// How long to wait after that many failures in a row.
+fn pause_after(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(10);
+    (PAUSE_AFTER_FAILURE * 2_u32.pow(doublings)).min(MAX_PAUSE_AFTER_FAILURE)
 }

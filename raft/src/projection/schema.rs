@@ -8,7 +8,7 @@ use std::path::Path;
 use duckdb::{Config, Connection};
 
 /// Raised with every change of the tables. A file of another version is rebuilt.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 const TABLES: &str = r#"
 CREATE TABLE IF NOT EXISTS meta (
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS meta (
 CREATE TABLE IF NOT EXISTS node (
     id UBIGINT, name VARCHAR, peer_id VARCHAR, addresses VARCHAR, web_address VARCHAR,
     is_voter BOOLEAN, is_runner BOOLEAN, version VARCHAR, runner VARCHAR, operator_token VARCHAR,
-    joined_at_ms UBIGINT, removed BOOLEAN
+    joined_at_ms UBIGINT, admitted_by VARCHAR, removed BOOLEAN
 );
 CREATE TABLE IF NOT EXISTS ticket (
     hash VARCHAR, is_voter BOOLEAN, is_runner BOOLEAN, expires_at_ms UBIGINT, reusable BOOLEAN,

@@ -24,6 +24,11 @@ fn open(path: &Path) -> Opened {
     Database::open(path).unwrap()
 }
 
+fn start(database: Database, machine: &Machine, fault: &Fault) -> Projection {
+    let purge_limit = PurgeLimit::default();
+    Projection::start(database, machine.clone(), 0, purge_limit, fault.clone()).unwrap()
+}
+
 /// Writes what is pending, as the thread does.
 fn follow(database: &mut Database, machine: &Machine) {
     let batch = machine.take_batch();
@@ -144,8 +149,7 @@ fn the_thread_follows_and_says_how_far_it_is() {
     let path = dir.path().join("farm.duckdb");
     let machine = Machine::new(Point::default(), false);
     let database = open(&path).database;
-    let projection =
-        Projection::start(database, machine.clone(), 0, PurgeLimit::default()).unwrap();
+    let projection = start(database, &machine, &Fault::default());
     machine.apply(entry(1, farm_created()));
     wait_for("the first batch", || projection.index() == 1);
     for index in 2..=60 {
@@ -165,12 +169,85 @@ fn a_file_that_cannot_be_written_is_rebuilt_from_memory() {
     let machine = Machine::new(Point::default(), false);
     let database = open(&path).database;
     database.connection.execute("DROP TABLE job", []).unwrap();
-    let projection =
-        Projection::start(database, machine.clone(), 0, PurgeLimit::default()).unwrap();
+    let projection = start(database, &machine, &Fault::default());
     machine.apply(entry(1, farm_created()));
     machine.apply(entry(2, command(2, job_created(1, false))));
     wait_for("the rebuilt file", || projection.index() == 2);
     projection.stop(Stop::Caught);
     assert_same(&path, &machine);
     assert!(dir.path().join("farm.duckdb.damaged-1").exists());
+}
+
+#[test]
+fn a_disk_that_takes_no_new_file_is_tried_until_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("farm.duckdb");
+    let machine = Machine::new(Point::default(), false);
+    let database = open(&path).database;
+    database.connection.execute("DROP TABLE job", []).unwrap();
+    // A file cannot be renamed to a folder, so the broken one cannot be set aside.
+    let obstacles: Vec<_> = (1..=MAX_DAMAGED_FILES)
+        .map(|number| dir.path().join(format!("farm.duckdb.damaged-{number}")))
+        .collect();
+    for obstacle in &obstacles {
+        fs::create_dir(obstacle).unwrap();
+    }
+    machine.apply(entry(1, farm_created()));
+    machine.apply(entry(2, command(2, job_created(1, false))));
+    let projection = start(database, &machine, &Fault::default());
+    let in_trouble = || {
+        let trouble = projection.trouble().unwrap_or_default();
+        trouble.contains("cannot make a new DuckDB file")
+    };
+    wait_for("the first failure to be told", in_trouble);
+    assert_eq!(projection.index(), 0);
+    machine.apply(entry(3, command(3, scene_added(1, "1-5"))));
+
+    fs::remove_dir(&obstacles[0]).unwrap();
+    wait_for("the rebuilt file", || projection.index() == 3);
+    wait_for("the all-clear", || projection.trouble().is_none());
+    projection.stop(Stop::Caught);
+    assert_same(&path, &machine);
+}
+
+#[test]
+fn a_thread_that_waits_for_the_disk_stops_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let machine = Machine::new(Point::default(), false);
+    let database = open(&dir.path().join("farm.duckdb")).database;
+    let follower = Follower {
+        machine: machine.clone(),
+        projected_index: Arc::default(),
+        purge_limit: PurgeLimit::default(),
+        trouble: Trouble::default(),
+        fault: Fault::default(),
+    };
+    machine.bell().stop(Stop::Caught);
+    assert!(follower.rebuild(database, &mut 30).is_none());
+}
+
+#[test]
+fn a_thread_that_panics_stops_the_log_with_a_reason() {
+    let fault = Fault::default();
+    let follower = Follower {
+        machine: Machine::new(Point::default(), false),
+        projected_index: Arc::default(),
+        purge_limit: PurgeLimit::default(),
+        trouble: Trouble::default(),
+        fault: fault.clone(),
+    };
+    let thread = std::thread::spawn(move || {
+        let _follower = follower;
+        panic!("DuckDB did what nobody thought of");
+    });
+    assert!(thread.join().is_err());
+    assert!(fault.get().unwrap().contains("DuckDB panicked"));
+}
+
+#[test]
+fn pauses_grow_to_a_minute_and_no_further() {
+    let pauses: Vec<_> = [1, 2, 3, 6, u32::MAX]
+        .map(|n| pause_after(n).as_secs())
+        .into();
+    assert_eq!(pauses, [2, 4, 8, 60, 60]);
 }

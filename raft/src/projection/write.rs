@@ -320,6 +320,7 @@ fn node_row(node: &Node) -> Row {
         text(words::json(&node.runner)),
         optional_text(node.operator_token),
         time(node.joined_at),
+        optional_text(node.admitted_by),
         Value::Boolean(node.removed),
     ]
 }

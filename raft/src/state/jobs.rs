@@ -211,7 +211,8 @@ impl Job {
                         job: self.id,
                         index,
                     };
-                    touched.revoked(task, node);
+                    let epoch = self.tasks[index as usize].epoch;
+                    touched.revoked(task, epoch, node);
                 }
                 TaskState::Done | TaskState::Failed | TaskState::Cancelled => continue,
             }

@@ -85,7 +85,7 @@ impl State {
             let outcome = AttemptOutcome::LeaseEnded(reason);
             job.end_attempt(id.index, outcome, None, at, touched);
             job.move_task(id.index, TaskState::Pending, touched);
-            touched.revoked(id, node);
+            touched.revoked(id, epoch, node);
             changed_jobs.insert(id.job);
             ended += 1;
         }

@@ -32,7 +32,7 @@ impl State {
         }
         self.farm = Some(farm);
         self.next_node = FIRST_NODE;
-        let id = self.add_node(first_node, first_node.roles, at, touched);
+        let id = self.add_node(first_node, first_node.roles, None, at, touched);
         Ok(Effect::Admitted(id))
     }
 
@@ -52,16 +52,8 @@ impl State {
             .nodes
             .values()
             .find(|node| node.peer_id == new_node.peer_id);
-        if let Some(removed) = known.filter(|node| node.removed) {
-            return Err(Refusal::Conflict(format!(
-                "node {} with this identity was removed from the farm; join with a fresh data directory",
-                removed.id
-            )));
-        }
-        if let (Some(spent_by), Some(asking)) = (shown.spent_by, known)
-            && spent_by == asking.id
-        {
-            return Ok(Effect::Admitted(asking.id));
+        if let Some(known) = known {
+            return admitted_before(known, ticket);
         }
         if shown.spent_by.is_some() {
             return Err(Refusal::TicketSpent(
@@ -73,12 +65,8 @@ impl State {
                 "the ticket has expired; make a new one on one of the farm's nodes".into(),
             ));
         }
-        // A member that asks again under another ticket is the member that it was: nothing is spent.
-        if let Some(member) = known {
-            return Ok(Effect::Admitted(member.id));
-        }
         let (roles, reusable) = (shown.roles, shown.reusable);
-        let id = self.add_node(new_node, roles, at, touched);
+        let id = self.add_node(new_node, roles, Some(*ticket), at, touched);
         if !reusable && let Some(spent) = self.tickets.get_mut(ticket) {
             spent.spent_by = Some(id);
             touched.ticket(*ticket);
@@ -91,6 +79,7 @@ impl State {
         &mut self,
         new_node: &NewNode,
         roles: Roles,
+        admitted_by: Option<SecretHash>,
         at: TimestampMs,
         touched: &mut Touched,
     ) -> NodeId {
@@ -107,6 +96,7 @@ impl State {
             runner: RunnerFacts::default(),
             operator_token: None,
             joined_at: at,
+            admitted_by,
             removed: false,
         };
         self.nodes.insert(id, node);
@@ -196,4 +186,27 @@ impl State {
         }
         Ok(Effect::Done)
     }
+}
+
+/// The answer to a peer that the farm knows already: its node's id, if it asks again because the
+/// answer to this very ticket was lost; else why it must not have that id a second time.
+///
+/// A node that has announced itself had its answer. If it asks all the same, it has lost its
+/// data directory, and how it voted with that.
+fn admitted_before(known: &Node, ticket: &SecretHash) -> Result<Effect, Refusal> {
+    if known.removed {
+        return Err(Refusal::Conflict(format!(
+            "node {} with this identity was removed from the farm; join with a fresh data directory",
+            known.id
+        )));
+    }
+    let has_announced = known.operator_token.is_some();
+    if known.admitted_by == Some(*ticket) && !has_announced {
+        return Ok(Effect::Admitted(known.id));
+    }
+    Err(Refusal::Conflict(format!(
+        "node {} with this identity is a member already; if its data was lost, remove the node \
+         from the farm and join with a fresh data directory",
+        known.id
+    )))
 }

@@ -1,6 +1,6 @@
 //! What one command changed: events for those who watch, rows for the projection.
 
-use crate::{Change, FileId, JobId, NodeId, SecretHash, TaskId, UserId};
+use crate::{Change, Epoch, FileId, JobId, NodeId, SecretHash, TaskId, UserId};
 
 /// A row of the projection whose values are out of date, named by its key in the state.
 ///
@@ -65,7 +65,7 @@ impl Touched {
         self.rows.push(Row::File(job, file));
     }
 
-    pub(super) fn revoked(&mut self, task: TaskId, node: NodeId) {
-        self.changes.push(Change::Revoked(task, node));
+    pub(super) fn revoked(&mut self, task: TaskId, epoch: Epoch, node: NodeId) {
+        self.changes.push(Change::Revoked(task, epoch, node));
     }
 }

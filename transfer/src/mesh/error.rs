@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 pub enum MeshError {
     #[error("{doing}: {reason}")]
     Io { doing: String, reason: String },
-    #[error("cannot listen on port {port}: {reason}")]
+    #[error(
+        "cannot listen on mesh port {port}: {reason}; is another program using it? choose another with --mesh-port"
+    )]
     Listen { port: u16, reason: String },
     #[error("cannot reach {peer}: {reason}")]
     Unreachable { peer: PeerId, reason: String },

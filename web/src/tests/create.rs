@@ -120,6 +120,28 @@ async fn the_list_has_every_job_once_newest_first_in_pages() {
 }
 
 #[tokio::test]
+async fn the_list_leaves_out_a_job_that_was_cancelled_before_it_got_its_scene() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let kept = client.new_job(&json!({"name": "kept"})).await;
+    let given_up = client.new_job(&json!({"name": "given up"})).await;
+    let (status, body) = client.delete(&format!("/api/jobs/{given_up}")).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let (_, list) = client.get("/api/jobs").await;
+    let listed: Vec<_> = list["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(listed, [kept.as_str()]);
+    let (status, body) = client.get(&format!("/api/jobs/{given_up}")).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["state"], "cancelled");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_is_cancelled_once() {
     let node = TestNode::start().await;
     let client = node.signed_in(MEMBER).await;

@@ -102,6 +102,7 @@ impl TestNode {
             db: dir.path().join("jobs.db"),
             timeouts: TimeoutProfile::Lan,
             snapshot_every: 10_000,
+            expect_log: false,
         };
         let log = JobLog::open(log, Arc::new(Alone)).await.unwrap();
         create_farm(&log, &mesh).await;

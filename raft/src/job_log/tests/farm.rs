@@ -150,6 +150,7 @@ impl Farm {
             dir: dir.join("raft"),
             timeouts: TimeoutProfile::Lan,
             snapshot_every: self.snapshot_every,
+            expect_log: false,
         }
     }
 

@@ -145,6 +145,41 @@ async fn a_node_whose_log_was_wiped_does_not_vote_under_its_old_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_lost_all_its_files_does_not_vote_under_its_old_id() {
+    let mut farm = Farm::of_voters(3, 10_000).await;
+    farm.kill(3).await;
+    let known = |farm: &Farm| JobLogConfig {
+        expect_log: true,
+        ..farm.config(3)
+    };
+    // What was not lost opens, of course.
+    let log = farm.try_open(known(&farm)).await.unwrap();
+    log.shutdown().await;
+    drop(log);
+
+    fs::remove_file(farm.config(3).db).unwrap();
+    fs::remove_dir_all(farm.config(3).dir).unwrap();
+    let error = farm.try_open(known(&farm)).await.err().unwrap().to_string();
+    assert!(error.contains("fresh data directory"), "{error}");
+    let again = farm.try_open(known(&farm)).await.err().unwrap();
+    assert_eq!(again.to_string(), error, "the refused start made no log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_nobody_spoke_to_yet_opens_its_empty_log_again() {
+    let mut farm = Farm::of_one(10_000).await;
+    farm.admit(2).await;
+    farm.start(2).await;
+    assert!(farm.nodes[&2].inner.log_store.is_pristine());
+    farm.kill(2).await;
+    let known = JobLogConfig {
+        expect_log: true,
+        ..farm.config(2)
+    };
+    farm.try_open(known).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_only_dropped_lets_go_of_its_files() {
     let mut farm = Farm::of_one(10_000).await;
     tell_story(&farm.nodes[&1], 10, 50).await;

@@ -182,7 +182,7 @@ fn a_scene_that_nobody_can_open_stops_the_job_at_once() {
     assert_eq!(job.attempts[1].outcome, AttemptOutcome::Cancelled);
     assert!(
         farm.changes
-            .contains(&Change::Revoked(task_id(1, 1), NodeId(2)))
+            .contains(&Change::Revoked(task_id(1, 1), Epoch(1), NodeId(2)))
     );
     assert!(matches!(farm.commit(1, 1, 9), Err(Refusal::StaleLease(_))));
 }
@@ -195,7 +195,7 @@ fn a_cancelled_job_takes_its_leases_back() {
     assert_eq!(farm.tell(cancel.clone()), Ok(Effect::Done));
     assert!(
         farm.changes
-            .contains(&Change::Revoked(task_id(1, 0), NodeId(2)))
+            .contains(&Change::Revoked(task_id(1, 0), Epoch(1), NodeId(2)))
     );
     assert_eq!(farm.job().counts.cancelled, 4);
     assert_eq!(farm.job().attempts[0].outcome, AttemptOutcome::Cancelled);
@@ -233,4 +233,21 @@ fn the_first_word_on_a_scene_stands() {
     farm.tell(inspected("CYCLES")).unwrap();
     farm.tell(inspected("EEVEE")).unwrap();
     assert_eq!(farm.job().scene_facts.as_ref().unwrap().engine, "CYCLES");
+}
+
+#[test]
+fn a_revocation_names_the_lease_that_ended_not_the_one_after() {
+    let mut farm = Farm::with_job("1", false);
+    farm.lease(0, 1, 2).unwrap();
+    let ended = |epoch| Action::LeasesEnded {
+        leases: vec![(task_id(1, 0), Epoch(epoch))],
+        reason: LeaseEnd::NotRunning,
+    };
+    farm.tell(ended(1)).unwrap();
+    let first = Change::Revoked(task_id(1, 0), Epoch(1), NodeId(2));
+    assert!(farm.changes.contains(&first));
+    farm.lease(0, 2, 1).unwrap();
+    farm.tell(ended(2)).unwrap();
+    let second = Change::Revoked(task_id(1, 0), Epoch(2), NodeId(1));
+    assert!(farm.changes.contains(&second));
 }

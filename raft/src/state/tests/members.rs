@@ -38,6 +38,40 @@ fn a_ticket_admits_one_node_and_the_same_node_again() {
 }
 
 #[test]
+fn a_member_gets_its_id_again_from_the_ticket_that_let_it_in_and_from_no_other() {
+    for reusable in [false, true] {
+        let mut farm = Farm::new();
+        let ticket = farm.ticket("its own", reusable);
+        assert_eq!(farm.admit(ticket, 2), Ok(Effect::Admitted(NodeId(2))));
+        assert_eq!(farm.admit(ticket, 2), Ok(Effect::Admitted(NodeId(2))));
+        let other = farm.ticket("another", true);
+        let refused = farm.admit(other, 2).unwrap_err();
+        assert!(matches!(refused, Refusal::Conflict(_)), "{refused}");
+        assert!(refused.to_string().contains("fresh data directory"));
+        // The farm's first node came by no ticket at all.
+        assert!(matches!(farm.admit(other, 1), Err(Refusal::Conflict(_))));
+        assert_eq!(farm.state.nodes.len(), 2);
+    }
+}
+
+#[test]
+fn a_wiped_node_does_not_get_its_old_id_even_with_its_own_ticket() {
+    let mut farm = Farm::new();
+    let ticket = farm.ticket("many", true);
+    farm.admit(ticket, 2).unwrap();
+    farm.tell(Action::NodeAnnounced {
+        node: NodeId(2),
+        addresses: Vec::new(),
+        web_address: None,
+        version: "0.1.0".into(),
+        runner: RunnerFacts::default(),
+        operator_token: SecretHash::of(b"token"),
+    })
+    .unwrap();
+    assert!(matches!(farm.admit(ticket, 2), Err(Refusal::Conflict(_))));
+}
+
+#[test]
 fn unknown_revoked_and_expired_tickets_admit_nobody() {
     let mut farm = Farm::new();
     let unknown = SecretHash::of(b"never made");
@@ -113,7 +147,7 @@ fn removing_a_node_ends_its_leases() {
     assert_eq!(farm.task(1).state, TaskState::Leased { node: NodeId(1) });
     assert!(
         farm.changes
-            .contains(&Change::Revoked(task_id(1, 0), NodeId(2)))
+            .contains(&Change::Revoked(task_id(1, 0), Epoch(1), NodeId(2)))
     );
     assert!(matches!(farm.lease(0, 2, 2), Err(Refusal::Conflict(_))));
 }

@@ -27,10 +27,10 @@ afterEach(async () => {
 
 describe("a stacked bar", () => {
   it("says in words what it shows in colours", () => {
-    const body = show(StackedBar, { counts: { ...NONE, done: 3, leased: 1, failed: 1 } });
-    expect(body.querySelector('[role="img"]')?.getAttribute("aria-label")).toBe("3 of 5 frames done, 1 rendering, 1 failed");
+    const body = show(StackedBar, { counts: { ...NONE, done: 3, leased: 2, failed: 1 }, rendering: 1 });
+    expect(body.querySelector('[role="img"]')?.getAttribute("aria-label")).toBe("3 of 6 frames done, 1 rendering, 1 queued, 1 failed");
     const legend = [...body.querySelectorAll(".legend li")].map((entry) => entry.textContent?.trim());
-    expect(legend).toEqual(["3 done", "1 rendering", "1 failed"]);
+    expect(legend).toEqual(["3 done", "1 rendering", "1 queued", "1 failed"]);
   });
 });
 

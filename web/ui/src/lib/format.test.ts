@@ -24,16 +24,18 @@ describe("words", () => {
   });
 
   it("leaves out what is nought", () => {
-    const counts = { ...NONE, done: 18, leased: 2, pending: 3, waiting: 1 };
+    const counts = { ...NONE, done: 18, leased: 3, pending: 2, waiting: 1 };
     expect(total(counts)).toBe(24);
-    expect(countsInWords(counts)).toBe("18 of 24 frames done, 2 rendering, 4 waiting");
+    expect(countsInWords(counts, 2)).toBe("18 of 24 frames done, 2 rendering, 1 queued, 3 waiting");
     expect(plural(1, "frame")).toBe("1 frame");
   });
 
   it("says what an active job is doing", () => {
-    const words = (frame_counts: Partial<typeof NONE>) => jobStateWords(aJob("a", { frame_counts: { ...NONE, ...frame_counts } }));
+    const words = (frame_counts: Partial<typeof NONE>, rendering = 0) =>
+      jobStateWords(aJob("a", { frame_counts: { ...NONE, ...frame_counts } }), rendering);
     expect(words({})).toBe("reading the scene");
-    expect(words({ leased: 1, pending: 2 })).toBe("rendering");
+    expect(words({ leased: 1, pending: 2 }, 1)).toBe("rendering");
+    expect(words({ leased: 1 })).toBe("queued");
     expect(words({ pending: 2 })).toBe("waiting");
     expect(words({ done: 3 })).toBe("making the video");
   });

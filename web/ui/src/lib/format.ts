@@ -53,13 +53,14 @@ export const JOB_STATE_WORDS: Record<JobState, string> = {
   cancelled: "cancelled",
 };
 
-/** What a person sees of a task's state: five shapes. */
-export type Shade = "done" | "rendering" | "waiting" | "failed" | "cancelled";
+/** What a person sees of a task's state: six shapes. */
+export type Shade = "done" | "rendering" | "queued" | "waiting" | "failed" | "cancelled";
 
-export function shadeOf(state: TaskState): Shade {
+/** `rendering`: whether an attempt at a leased task was heard of; else it waits for a slot of its node. */
+export function shadeOf(state: TaskState, rendering: boolean): Shade {
   switch (state) {
     case "leased":
-      return "rendering";
+      return rendering ? "rendering" : "queued";
     case "waiting":
     case "pending":
       return "waiting";
@@ -68,12 +69,14 @@ export function shadeOf(state: TaskState): Shade {
   }
 }
 
-export const SHADES: readonly Shade[] = ["done", "rendering", "waiting", "failed", "cancelled"];
+export const SHADES: readonly Shade[] = ["done", "rendering", "queued", "waiting", "failed", "cancelled"];
 
-export function shadeCounts(counts: Counts): Record<Shade, number> {
+/** `rendering` of the leased ones are rendered; the others wait for a slot of their node. */
+export function shadeCounts(counts: Counts, rendering: number): Record<Shade, number> {
   return {
     done: counts.done,
-    rendering: counts.leased,
+    rendering,
+    queued: counts.leased - rendering,
     waiting: counts.waiting + counts.pending,
     failed: counts.failed,
     cancelled: counts.cancelled,
@@ -81,23 +84,24 @@ export function shadeCounts(counts: Counts): Record<Shade, number> {
 }
 
 export function total(counts: Counts): number {
-  return SHADES.reduce((sum, shade) => sum + shadeCounts(counts)[shade], 0);
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
-/** `18 of 24 frames done, 2 rendering, 4 waiting`; parts that are nought are left out. */
-export function countsInWords(counts: Counts): string {
-  const shades = shadeCounts(counts);
+/** `18 of 24 frames done, 2 rendering, 1 queued, 3 waiting`; parts that are nought are left out. */
+export function countsInWords(counts: Counts, rendering: number): string {
+  const shades = shadeCounts(counts, rendering);
   const rest = SHADES.filter((shade) => shade !== "done" && shades[shade] > 0);
   const head = `${shades.done.toLocaleString("en")} of ${plural(total(counts), "frame")} done`;
   return [head, ...rest.map((shade) => `${shades[shade].toLocaleString("en")} ${shade}`)].join(", ");
 }
 
 /** A job's state in a word or two; an active job that only encodes says so. */
-export function jobStateWords(job: JobSummary): string {
+export function jobStateWords(job: JobSummary, rendering: number): string {
   if (job.state !== "active") return JOB_STATE_WORDS[job.state];
-  const shades = shadeCounts(job.frame_counts);
+  const shades = shadeCounts(job.frame_counts, rendering);
   if (total(job.frame_counts) === 0) return "reading the scene";
   if (shades.rendering > 0) return "rendering";
+  if (shades.queued > 0) return "queued";
   const frames_over = shades.waiting === 0;
   if (frames_over) return "making the video";
   return "waiting";

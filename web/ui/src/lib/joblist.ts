@@ -4,6 +4,11 @@ import type { JobState, JobSummary } from "./types";
 
 export const JOB_STATES: readonly JobState[] = ["active", "awaiting_scene", "done", "failed", "cancelled"];
 
+/** Whether a job never got its scene and was given up: what a refused upload leaves. Lists leave it out. */
+export function cameToNothing(job: JobSummary): boolean {
+  return job.state === "cancelled" && Object.values(job.counts).every((count) => count === 0);
+}
+
 /** Newest first; ids are UUIDv7, so that they settle a tie. */
 export function newestFirst(jobs: Iterable<JobSummary>): JobSummary[] {
   return [...jobs].sort((a, b) => b.created_at_ms - a.created_at_ms || (a.id < b.id ? 1 : -1));

@@ -139,7 +139,8 @@ function nodesRead(draft: Draft, nodes: readonly FarmNode[]): void {
   for (const node of nodes) {
     for (const work of node.working_on) {
       const key = taskKey(work.job, work.task);
-      if (draft.model.progress.has(key)) continue;
+      // What the stream says of an attempt is newer than this list, and knows its epoch.
+      if ((draft.model.progress.get(key)?.epoch ?? 0) > 0) continue;
       draft.progress().set(key, {
         job: work.job, task: work.task, epoch: 0, node: node.id, fraction: work.fraction, text: "",
       });

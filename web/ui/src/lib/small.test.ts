@@ -2,10 +2,10 @@
 
 import { describe, expect, it } from "vitest";
 import { problemOf } from "./api";
-import { farmSentence, quorumWarning } from "./farm";
+import { farmSentence, goOnThrough, quorumWarning } from "./farm";
 import { aFarm, aJob, aNode, aTask, NONE } from "./fixtures";
 import { gridShape, tilesInSight } from "./grid";
-import { matching, newestFirst, stateCounts } from "./joblist";
+import { cameToNothing, matching, newestFirst, stateCounts } from "./joblist";
 import { Chords } from "./keys";
 import { EMPTY, reduce } from "./model";
 import { nameFromFile, whyNotABlend } from "./scene";
@@ -47,6 +47,12 @@ describe("the job list", () => {
     expect(matching(jobs, "kit", ["done"]).map((job) => job.id)).toEqual(["3"]);
     expect(stateCounts(jobs)).toMatchObject({ active: 1, done: 2, failed: 0 });
   });
+
+  it("leaves out only what was cancelled before it got its scene", () => {
+    expect(cameToNothing(aJob("a", { state: "cancelled" }))).toBe(true);
+    expect(cameToNothing(aJob("b", { state: "cancelled", counts: { ...NONE, cancelled: 3 } }))).toBe(false);
+    expect(cameToNothing(aJob("c", { state: "awaiting_scene" }))).toBe(false);
+  });
 });
 
 describe("keys", () => {
@@ -70,7 +76,9 @@ describe("the farm's sentence", () => {
   ]);
 
   it("says who leads and how much renders", () => {
-    expect(farmSentence(model)).toBe("3 nodes, node-1 leads, 2 frames rendering");
+    expect(farmSentence(model)).toBe("3 nodes, node-1 leads, nothing rendering, 2 queued");
+    const heard = reduce(model, [{ kind: "progress", tasks: [{ job: "a", task: 0, epoch: 1, node: 2, fraction: null, text: "" }] }]);
+    expect(farmSentence(heard)).toBe("3 nodes, node-1 leads, 1 frame rendering, 1 queued");
     expect(farmSentence({ ...model, leader: null, jobs: new Map() })).toBe("3 nodes, no leader, nothing rendering");
   });
 
@@ -80,6 +88,22 @@ describe("the farm's sentence", () => {
     expect(quorumWarning(nodes(true, true, false))).toMatch(/one more loss stops the farm/);
     expect(quorumWarning(nodes(true, false, false))).toMatch(/takes no changes until 2 are/);
     expect(quorumWarning(nodes(true))).toBeNull();
+  });
+});
+
+describe("when this node does not answer", () => {
+  const ways = (two: boolean, three: boolean) => goOnThrough([
+    aNode(1, { is_this_node: true }), aNode(2, { connected: two }), aNode(3, { connected: three }),
+    aNode(4, { web_address: null }),
+  ]).map((node) => node.id);
+
+  it("the page goes on through nodes that were connected, never through this one", () => {
+    expect(ways(true, false)).toEqual([2]);
+    expect(ways(true, true)).toEqual([2, 3]);
+  });
+
+  it("the page offers all others if none was connected", () => {
+    expect(ways(false, false)).toEqual([2, 3]);
   });
 });
 
@@ -124,9 +148,10 @@ describe("a problem", () => {
 describe("a tile's words", () => {
   it("say all that the tile shows", () => {
     const running = aTask(4, { state: "leased", node: 2 });
-    expect(tileWords(running, 0.4, "node-2")).toBe("Frame 5, rendering, 40 %, on node-2");
-    expect(tileWords(aTask(0, { state: "done", render_ms: 4200 }), null, "node-1")).toBe("Frame 1, done, on node-1, in 4.2 s");
-    expect(tileWords(aTask(0), null, null)).toBe("Frame 1, waiting");
+    expect(tileWords(running, "rendering", 0.4, "node-2")).toBe("Frame 5, rendering, 40 %, on node-2");
+    expect(tileWords(running, "queued", null, "node-2")).toBe("Frame 5, queued on node-2");
+    expect(tileWords(aTask(0, { state: "done", render_ms: 4200 }), "done", null, "node-1")).toBe("Frame 1, done, on node-1, in 4.2 s");
+    expect(tileWords(aTask(0), "waiting", null, null)).toBe("Frame 1, waiting");
   });
 
   it("name no node for a frame that none has", () => {

@@ -1,11 +1,11 @@
 // A frame's tile in one sentence.
 
-import { duration, shadeOf } from "./format";
+import { duration, type Shade } from "./format";
 import type { Task } from "./types";
 
-/** `Frame 12, rendering, 40 %, on node-2`; `where` names the task's node. */
-export function tileWords(task: Task, fraction: number | null, where: string | null): string {
-  const shade = shadeOf(task.state);
+/** `Frame 12, rendering, 40 %, on node-2`, `Frame 13, queued on node-2`; `where` names the task's node. */
+export function tileWords(task: Task, shade: Shade, fraction: number | null, where: string | null): string {
+  if (shade === "queued" && where !== null) return `Frame ${task.frame}, queued on ${where}`;
   const parts = [`Frame ${task.frame}`, shade];
   if (shade === "rendering" && fraction !== null) parts.push(`${Math.round(fraction * 100)} %`);
   if (where !== null) parts.push(`on ${where}`);
