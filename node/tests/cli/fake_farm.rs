@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
+use jiggablend_transfer::{Chunking, ManifestHash};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -53,6 +54,14 @@ pub struct FakeFile {
     pub bytes: Vec<u8>,
 }
 
+impl FakeFile {
+    /// The hash of its manifest.
+    fn content(&self) -> String {
+        let hash = ManifestHash::of_file(&self.bytes[..], Chunking::Fixed);
+        hash.unwrap().to_string()
+    }
+}
+
 /// How a node misbehaves.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Habits {
@@ -69,6 +78,8 @@ pub struct Habits {
     /// Everything has happened before the first event is sent; each event shows the things that
     /// it changed as they are now.
     pub is_ahead: bool,
+    /// Sends one byte of each file as another one.
+    pub damages_downloads: bool,
     pub has_no_leader: bool,
     pub refuses_upload: bool,
 }
@@ -417,7 +428,7 @@ async fn list_files(State(context): State<Context>) -> Json<Value> {
             json!({
                 "id": file.id, "job": Uuid::nil(), "task": 1, "kind": file.kind, "name": file.name,
                 "media_type": "image/png", "size_bytes": file.bytes.len(),
-                "content": "0".repeat(64), "holders": [1], "created_at_ms": 1, "url": "/",
+                "content": file.content(), "holders": [1], "created_at_ms": 1, "url": "/",
             })
         })
         .collect();
@@ -438,7 +449,11 @@ async fn download(
     let bytes = {
         let inner = context.farm.inner();
         let file = inner.files.iter().find(|file| file.id == id).unwrap();
-        Bytes::from(file.bytes[range.unwrap_or(0)..].to_vec())
+        let mut bytes = file.bytes[range.unwrap_or(0)..].to_vec();
+        if context.habits.damages_downloads {
+            bytes[0] ^= 1;
+        }
+        Bytes::from(bytes)
     };
     let status = match range {
         Some(_) => StatusCode::PARTIAL_CONTENT,
