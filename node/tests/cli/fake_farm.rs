@@ -163,7 +163,7 @@ impl Inner {
         job["state"] = json!(end);
         job["finished_at_ms"] = json!(5_001);
         if end == "failed" {
-            job["failure"] = json!({"kind": "crashed", "message": "Blender crashed three times"});
+            job["failure"] = json!({"kind": "crashed", "message": "1 of 3 frames failed: Blender ended by signal 11"});
         }
         self.script.push(vec![json!({ "job": job })]);
     }
@@ -386,7 +386,10 @@ async fn show_job(State(context): State<Context>, Path(id): Path<String>) -> Res
     let inner = context.farm.inner();
     match &inner.job {
         Some(job) if job["id"] == json!(id) => Json(inner.whole_job()).into_response(),
-        _ => problem(404, "no-such-job", "there is no such job"),
+        _ => {
+            let detail = format!("there is no job '{id}'; GET /api/jobs lists yours");
+            problem(404, "unknown-job", &detail)
+        }
     }
 }
 

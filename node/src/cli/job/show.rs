@@ -31,14 +31,10 @@ fn lines(job: Job) -> Vec<String> {
     let view = JobView::new(job);
     let summary = &view.summary;
     let mut lines = Vec::new();
-    let failures = view.failures(|_| true);
-    // The job's failure may be that of a frame, which says it with more.
-    if let Some(failure) = &summary.failure
-        && !failures.iter().any(|line| line.ends_with(&failure.message))
-    {
-        lines.push(format!("failed: {}", failure.message));
+    if let Some(why) = view.failure_in_short() {
+        lines.push(format!("failed: {why}"));
     }
-    lines.extend(failures);
+    lines.extend(view.failures(|_| true));
     lines.push(format!("id        {}", summary.id));
     lines.push(format!("name      {}", summary.name));
     lines.push(format!("state     {}", state_word(summary.state)));

@@ -209,6 +209,20 @@ impl JobView {
             .collect()
     }
 
+    /// Why the job failed, without what one of [`Self::failures`] says already.
+    pub fn failure_in_short(&self) -> Option<String> {
+        let message = &self.summary.failure.as_ref()?.message;
+        let tasks = self.tasks.values();
+        let failed = tasks.filter(|task| task.state == TaskState::Failed);
+        let said = failed.filter_map(|task| task.failure.as_ref());
+        let short = said
+            .filter_map(|failure| message.strip_suffix(&failure.message))
+            .next()
+            .unwrap_or(message);
+        let short = short.trim_end_matches([':', ' ']);
+        (!short.is_empty()).then(|| short.to_owned())
+    }
+
     pub fn tally(&self) -> FrameTally {
         let mut tally = FrameTally::default();
         for task in self.frames() {

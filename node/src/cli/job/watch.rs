@@ -26,14 +26,18 @@ pub async fn run(job: JobId, client: &Client, output: &Output) -> Result<(), Cli
     if !output.is_json() {
         show_end(&view, &told_failures, output);
     }
-    let summary = view.summary;
-    if summary.state == JobState::Done {
+    if view.summary.state == JobState::Done {
         return Ok(());
     }
+    let short = view.failure_in_short();
+    let summary = view.summary;
     Err(CliError::JobNotDone {
         job,
         state: summary.state,
-        why: summary.failure.map(|failure| failure.message),
+        why: match output.is_json() {
+            true => summary.failure.map(|failure| failure.message),
+            false => short,
+        },
     })
 }
 
