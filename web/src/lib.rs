@@ -31,5 +31,6 @@ mod views;
 mod tests;
 
 pub use auth::ensure_test_user;
+pub use blend::{BlendError, SceneError, check_scene};
 pub use live::*;
 pub use server::*;

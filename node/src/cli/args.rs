@@ -231,6 +231,17 @@ impl JobCommand {
             Self::Download(download) => &download.client,
         }
     }
+
+    /// What the user calls the job, where the command is about one that exists.
+    pub fn job_name(&self) -> Option<&str> {
+        match self {
+            Self::Submit(_) | Self::List(_) => None,
+            Self::Show(show) => Some(&show.job.job),
+            Self::Watch(watch) => Some(&watch.job.job),
+            Self::Cancel(cancel) => Some(&cancel.job.job),
+            Self::Download(download) => Some(&download.job.job),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]

@@ -61,9 +61,7 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocatio
     let parsed = Arguments::try_parse_from(&arguments).map_err(|error| {
         let wants_json = arguments.iter().any(|argument| argument == "--json");
         if error.use_stderr() && wants_json {
-            let text = error.to_string();
-            let text = text.trim().trim_start_matches("error: ");
-            Output::new(true).error(&CliError::Usage(text.to_owned()));
+            Output::new(true).error(&CliError::Usage(one_line(&error.to_string())));
         } else {
             // Where the terminal is gone nobody is left to read it.
             let _ = error.print();
@@ -77,6 +75,13 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocatio
         Command::Cluster(cluster) => client(ClientCommandKind::Cluster(cluster)),
         Command::Job(job) => client(ClientCommandKind::Job(job)),
     })
+}
+
+/// What is wrong, without the usage and the hint that clap puts below it.
+fn one_line(text: &str) -> String {
+    let what = text.trim().trim_start_matches("error: ");
+    let what = what.split("\n\n").next().unwrap_or_default();
+    what.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn client(kind: ClientCommandKind) -> Invocation {

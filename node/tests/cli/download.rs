@@ -76,6 +76,57 @@ fn what_is_there_already_is_not_fetched_again() {
 }
 
 #[test]
+fn a_damaged_file_and_one_of_another_job_are_fetched_anew() {
+    let farm = farm_with_files();
+    let node = FakeNode::start(&farm, Habits::default());
+    let machine = Machine::with_node(&node.url);
+    let out = machine.path("frames");
+    std::fs::create_dir(&out).unwrap();
+    let whole = farm.inner().files[0].bytes.clone();
+    let mut damaged = whole.clone();
+    damaged[FRAME_BYTES / 2] ^= 1;
+    std::fs::write(out.join("cat_0001.png"), damaged).unwrap();
+    std::fs::write(out.join("cat_0002.png"), vec![9; FRAME_BYTES]).unwrap();
+    let download = ["job", "download", "last", "--frames", "--json", "--out"];
+    let arguments = [&download[..], &[out.to_str().unwrap()]].concat();
+    assert_eq!(machine.run(&arguments).expect_code(0).json()["fetched"], 3);
+    assert!(std::fs::read(out.join("cat_0001.png")).unwrap() == whole);
+}
+
+#[test]
+fn bytes_that_are_not_the_files_are_fetched_from_another_node() {
+    let farm = farm_with_files();
+    let damages = Habits {
+        damages_downloads: true,
+        ..Habits::default()
+    };
+    let first = FakeNode::start(&farm, damages);
+    let second = FakeNode::start(&farm, Habits::default());
+    let machine = Machine::with_node(&first.url);
+    let download = ["job", "download", "last", "--video", "--out", "got"];
+    machine.run(&download).expect_code(0);
+    let got = std::fs::read(machine.path("got/cat.mp4")).unwrap();
+    assert!(got == farm.inner().files[3].bytes);
+    drop(second);
+}
+
+#[test]
+fn a_file_that_only_comes_damaged_is_an_error_that_names_it() {
+    let farm = farm_with_files();
+    let damages = Habits {
+        damages_downloads: true,
+        ..Habits::default()
+    };
+    let node = FakeNode::start(&farm, damages);
+    let machine = Machine::with_node(&node.url);
+    let download = ["job", "download", "last", "--video", "--out", "got"];
+    let said = machine.run(&download).expect_code(1);
+    assert!(said.stderr.contains("got/cat.mp4"), "{said:#?}");
+    assert!(said.stderr.contains("damaged"), "{said:#?}");
+    assert_eq!(names_in(&machine.path("got")), [""; 0]);
+}
+
+#[test]
 fn without_a_folder_the_files_go_into_one_with_the_jobs_name() {
     let farm = farm_with_files();
     let node = FakeNode::start(&farm, Habits::default());

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
+use jiggablend_transfer::{Chunking, ManifestHash};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -53,6 +54,14 @@ pub struct FakeFile {
     pub bytes: Vec<u8>,
 }
 
+impl FakeFile {
+    /// The hash of its manifest.
+    fn content(&self) -> String {
+        let hash = ManifestHash::of_file(&self.bytes[..], Chunking::Fixed);
+        hash.unwrap().to_string()
+    }
+}
+
 /// How a node misbehaves.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Habits {
@@ -69,6 +78,8 @@ pub struct Habits {
     /// Everything has happened before the first event is sent; each event shows the things that
     /// it changed as they are now.
     pub is_ahead: bool,
+    /// Sends one byte of each file as another one.
+    pub damages_downloads: bool,
     pub has_no_leader: bool,
     pub refuses_upload: bool,
 }
@@ -152,7 +163,7 @@ impl Inner {
         job["state"] = json!(end);
         job["finished_at_ms"] = json!(5_001);
         if end == "failed" {
-            job["failure"] = json!({"kind": "crashed", "message": "Blender crashed three times"});
+            job["failure"] = json!({"kind": "crashed", "message": "1 of 3 frames failed: Blender ended by signal 11"});
         }
         self.script.push(vec![json!({ "job": job })]);
     }
@@ -375,7 +386,10 @@ async fn show_job(State(context): State<Context>, Path(id): Path<String>) -> Res
     let inner = context.farm.inner();
     match &inner.job {
         Some(job) if job["id"] == json!(id) => Json(inner.whole_job()).into_response(),
-        _ => problem(404, "no-such-job", "there is no such job"),
+        _ => {
+            let detail = format!("there is no job '{id}'; GET /api/jobs lists yours");
+            problem(404, "unknown-job", &detail)
+        }
     }
 }
 
@@ -417,7 +431,7 @@ async fn list_files(State(context): State<Context>) -> Json<Value> {
             json!({
                 "id": file.id, "job": Uuid::nil(), "task": 1, "kind": file.kind, "name": file.name,
                 "media_type": "image/png", "size_bytes": file.bytes.len(),
-                "content": "0".repeat(64), "holders": [1], "created_at_ms": 1, "url": "/",
+                "content": file.content(), "holders": [1], "created_at_ms": 1, "url": "/",
             })
         })
         .collect();
@@ -438,7 +452,11 @@ async fn download(
     let bytes = {
         let inner = context.farm.inner();
         let file = inner.files.iter().find(|file| file.id == id).unwrap();
-        Bytes::from(file.bytes[range.unwrap_or(0)..].to_vec())
+        let mut bytes = file.bytes[range.unwrap_or(0)..].to_vec();
+        if context.habits.damages_downloads {
+            bytes[0] ^= 1;
+        }
+        Bytes::from(bytes)
     };
     let status = match range {
         Some(_) => StatusCode::PARTIAL_CONTENT,

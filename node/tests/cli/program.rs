@@ -48,10 +48,17 @@ impl Machine {
         self.folder.path().join(name)
     }
 
-    /// A file that begins as an uncompressed .blend does.
+    /// An uncompressed .blend of one block, as small as 60 bytes.
     pub fn scene(&self, name: &str, size_bytes: usize) -> PathBuf {
-        let mut bytes = b"BLENDER-v304".to_vec();
-        bytes.resize(size_bytes, 7);
+        const HEADER_AND_BLOCK_HEADS_BYTES: usize = 12 + 2 * 24;
+        let block_bytes = size_bytes - HEADER_AND_BLOCK_HEADS_BYTES;
+        let mut bytes = b"BLENDER-v304DATA".to_vec();
+        bytes.extend((block_bytes as u32).to_le_bytes());
+        bytes.extend([0; 16]);
+        bytes.resize(bytes.len() + block_bytes, 7);
+        bytes.extend(b"ENDB");
+        bytes.extend([0; 20]);
+        assert_eq!(bytes.len(), size_bytes);
         let path = self.path(name);
         std::fs::write(&path, bytes).unwrap();
         path

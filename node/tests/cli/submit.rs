@@ -86,9 +86,13 @@ fn what_is_no_scene_never_reaches_the_farm() {
     std::fs::write(&picture, b"\x89PNG....").unwrap();
     let empty = machine.path("empty.blend");
     std::fs::write(&empty, b"").unwrap();
+    let cut = machine.scene("cut.blend", 5_000);
+    let whole = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &whole[..3_000]).unwrap();
     for (path, why) in [
-        (picture, "not a .blend file"),
-        (empty, "not a .blend file"),
+        (cut, "copy it again as a whole"),
+        (picture, "not a .blend"),
+        (empty, "not a .blend"),
         (machine.path("gone.blend"), "No such file"),
         (machine.data_dir(), "not a file"),
     ] {
@@ -112,7 +116,10 @@ fn wrong_usage_ends_with_2_and_with_json_says_so_in_json() {
     let said = machine
         .run(&["job", "submit", "cat.blend", "--frames", "10-1", "--json"])
         .expect_code(2);
-    assert_eq!(said.json_error()["kind"], "usage");
+    let error = said.json_error();
+    assert_eq!(error["kind"], "usage");
+    let detail = error["detail"].as_str().unwrap();
+    assert!(detail.ends_with("write 1-10"), "{detail:?}");
     machine
         .run(&["job", "list", "--url", "ftp://nowhere"])
         .expect_code(2);

@@ -1,7 +1,7 @@
 //! The content store of one node: chunks and manifests on its own disk.
 //!
 //! - [`types`]: hashes and how files are cut; [`manifest`]: what a file consists of, encoded.
-//! - [`cutting`]: bytes into chunks.
+//! - [`cutting`]: bytes into chunks; [`hashing`]: a file's name, without storing it.
 //! - [`disk`]: files, fsync and the order of both. The files are the truth.
 //! - [`index`]: a redb table over them, which is rebuilt from the files where it may be behind.
 //! - [`ContentStore`]: all of it together.
@@ -10,6 +10,7 @@ mod content_store;
 mod cutting;
 mod disk;
 mod error;
+mod hashing;
 mod index;
 mod manifest;
 #[cfg(test)]

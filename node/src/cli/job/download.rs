@@ -1,12 +1,14 @@
 //! `job download`: fetches what a job made, a few files at a time, from any node that answers.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
-use jiggablend_raft::{FileKind, JobId};
+use jiggablend_raft::{ContentId, FileKind, JobId};
+use jiggablend_transfer::{Chunking, ManifestHash};
 use reqwest::header::RANGE;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
@@ -96,7 +98,8 @@ async fn fetch_all(
 ) -> Result<usize, CliError> {
     let one = async |download: &Download| -> Result<usize, CliError> {
         let target = folder.join(&download.name);
-        if is_there(&target, download).await {
+        let file = &download.file;
+        if holds(&target, file.size_bytes, file.content).await {
             bar.inc(download.file.size_bytes);
             return Ok(0);
         }
@@ -113,25 +116,27 @@ async fn fetch_all(
         .await
 }
 
-/// True where an earlier download left this very file: of its size, and not older than it. (A
-/// frame of the same size from a job before this one is older.)
-async fn is_there(target: &Path, download: &Download) -> bool {
-    let Ok(found) = tokio::fs::metadata(target).await else {
+/// True where the file at `path` has this very content; false also where it cannot be read.
+async fn holds(path: &Path, size_bytes: u64, content: ContentId) -> bool {
+    let found = tokio::fs::metadata(path).await;
+    if !found.is_ok_and(|found| found.is_file() && found.len() == size_bytes) {
         return false;
-    };
-    let modified_ms = found
-        .modified()
-        .ok()
-        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-        .map(|since_epoch| since_epoch.as_millis() as u64);
-    found.is_file()
-        && found.len() == download.file.size_bytes
-        && modified_ms >= Some(download.file.created_at_ms.0)
+    }
+    let path = path.to_owned();
+    let hash = tokio::task::spawn_blocking(move || {
+        let file = std::fs::File::open(path)?;
+        // So the farm cuts everything that its nodes make.
+        ManifestHash::of_file(file, Chunking::Fixed)
+    });
+    matches!(hash.await, Ok(Ok(hash)) if hash.0 == content.0)
 }
 
 /// One file on its way.
 struct Fetch<'a> {
     size_bytes: u64,
+    content: ContentId,
+    /// Whole bytes came that were not the file's: that is put up with once.
+    was_damaged: Cell<bool>,
     /// Named after the file's id, whose bytes never change: what is in it may be gone on with.
     part: PathBuf,
     target: PathBuf,
@@ -151,6 +156,8 @@ impl<'a> Fetch<'a> {
     ) -> Self {
         Self {
             size_bytes: download.file.size_bytes,
+            content: download.file.content,
+            was_damaged: Cell::new(false),
             part: folder.join(format!(".{}.part", download.file.id)),
             target,
             path,
@@ -181,7 +188,12 @@ impl<'a> Fetch<'a> {
     async fn attempt(&self, url: &str) -> Result<(), AttemptError> {
         let have = self.part_bytes().await;
         if have == self.size_bytes && have > 0 {
-            return Ok(());
+            if self.is_intact().await {
+                return Ok(());
+            }
+            self.start_over().await;
+            self.bar_back(have);
+            return Box::pin(self.attempt(url)).await;
         }
         let mut request = self.client.request(Method::GET, url, &self.path);
         if have > 0 {
@@ -194,11 +206,11 @@ impl<'a> Fetch<'a> {
         let goes_on = response.status() == StatusCode::PARTIAL_CONTENT && have > 0;
         if !goes_on {
             // The node sends the whole file.
-            self.bar
-                .set_position(self.bar.position().saturating_sub(have));
+            self.bar_back(have);
         }
         let start = if goes_on { have } else { 0 };
-        self.take_in(url, response, start).await
+        self.take_in(url, response, start).await?;
+        self.verify(url).await
     }
 
     /// Writes the answer behind the first `start` bytes.
@@ -253,6 +265,31 @@ impl<'a> Fetch<'a> {
             .map_err(|error| self.part_error(error))
     }
 
+    async fn is_intact(&self) -> bool {
+        holds(&self.part, self.size_bytes, self.content).await
+    }
+
+    /// The bytes that came are those which the farm's file names. If not, another node is asked
+    /// for all of them, once.
+    async fn verify(&self, url: &str) -> Result<(), AttemptError> {
+        if self.is_intact().await {
+            return Ok(());
+        }
+        self.start_over().await;
+        self.bar_back(self.size_bytes);
+        if self.was_damaged.replace(true) {
+            let reason = format!("what {url} sent is damaged, twice now; download it again");
+            return Err(CliError::file("cannot download", &self.target, reason).into());
+        }
+        let reason = format!("sent other bytes for {}", self.target.display());
+        Err(AttemptError::elsewhere(url, reason))
+    }
+
+    fn bar_back(&self, bytes: u64) {
+        let position = self.bar.position();
+        self.bar.set_position(position.saturating_sub(bytes));
+    }
+
     async fn start_over(&self) {
         // It is opened anew in the next attempt, whatever is left of it.
         let _ = tokio::fs::remove_file(&self.part).await;
@@ -284,12 +321,13 @@ fn report(downloads: &[Download], folder: &Path, fetched: usize, output: &Output
         .sum();
     let already = match downloads.len() - fetched {
         0 => String::new(),
+        1 => ", 1 was there already".to_owned(),
         there => format!(", {there} were there already"),
     };
-    output.note(&format!(
-        "{} files, {}{already}",
-        downloads.len(),
-        bytes(size_bytes)
-    ));
+    let count = match downloads.len() {
+        1 => "1 file".to_owned(),
+        more => format!("{more} files"),
+    };
+    output.note(&format!("{count}, {}{already}", bytes(size_bytes)));
     output.line(&folder.display().to_string());
 }

@@ -14,7 +14,7 @@ use jiggablend_raft::JobId;
 use serde_json::Value;
 
 use super::CliError;
-use super::api_types::{JobList, JobSummary, state_word};
+use super::api_types::{JobList, JobSummary, Problem, state_word};
 use super::args::{JobCancelArgs, JobCommand};
 use super::client::Client;
 use super::output::Output;
@@ -25,21 +25,40 @@ const PAGE: u32 = 500;
 /// Does one `job` command.
 pub async fn run(command: &JobCommand, output: &Output) -> Result<(), CliError> {
     let client = Client::connect(command.client_options(), output)?;
+    let done = run_with(command, &client, output).await;
+    match command.job_name() {
+        Some(name) => done.map_err(|error| in_our_words(error, name)),
+        None => done,
+    }
+}
+
+/// The API's word for an unknown job names one of its routes; people have a command for it.
+fn in_our_words(error: CliError, name: &str) -> CliError {
+    match error {
+        CliError::Problem(problem) if problem.name() == "unknown-job" => {
+            let detail = format!("there is no job '{name}'; `jiggablend job list` shows yours");
+            CliError::Problem(Problem { detail, ..problem })
+        }
+        other => other,
+    }
+}
+
+async fn run_with(command: &JobCommand, client: &Client, output: &Output) -> Result<(), CliError> {
     match command {
-        JobCommand::Submit(submit) => submit::run(submit, &client, output).await,
-        JobCommand::List(list) => list::run(list, &client, output).await,
+        JobCommand::Submit(submit) => submit::run(submit, client, output).await,
+        JobCommand::List(list) => list::run(list, client, output).await,
         JobCommand::Show(show) => {
-            let job = find(&client, &show.job.job).await?;
-            show::run(job, &client, output).await
+            let job = find(client, &show.job.job).await?;
+            show::run(job, client, output).await
         }
         JobCommand::Watch(watch) => {
-            let job = find(&client, &watch.job.job).await?;
-            watch::run(job, &client, output).await
+            let job = find(client, &watch.job.job).await?;
+            watch::run(job, client, output).await
         }
-        JobCommand::Cancel(cancel) => self::cancel(cancel, &client, output).await,
+        JobCommand::Cancel(cancel) => self::cancel(cancel, client, output).await,
         JobCommand::Download(download) => {
-            let job = find(&client, &download.job.job).await?;
-            download::run(job, download, &client, output).await
+            let job = find(client, &download.job.job).await?;
+            download::run(job, download, client, output).await
         }
     }
 }

@@ -73,7 +73,10 @@ impl JobBars {
 
 fn overall_text(view: &JobView) -> String {
     let tally = view.tally();
-    let mut parts = vec![format!("{} rendering", tally.running)];
+    let mut parts = vec![format!("{} rendering", tally.rendering)];
+    if tally.leased > tally.rendering {
+        parts.push(format!("{} queued", tally.leased - tally.rendering));
+    }
     if tally.failed > 0 {
         parts.push(format!("{} failed", tally.failed));
     }
@@ -87,6 +90,9 @@ fn overall_text(view: &JobView) -> String {
 }
 
 fn running_text(running: &Running) -> String {
+    if !running.has_begun {
+        return clean(&format!("{} queued on {}", running.what, running.node));
+    }
     let mut text = format!("{} on {}", running.what, running.node);
     if let Some(fraction) = running.fraction {
         text += &format!(" {:3.0} %", fraction.clamp(0.0, 1.0) * 100.0);

@@ -31,10 +31,10 @@ fn lines(job: Job) -> Vec<String> {
     let view = JobView::new(job);
     let summary = &view.summary;
     let mut lines = Vec::new();
-    if let Some(failure) = &summary.failure {
-        lines.push(format!("failed: {}", failure.message));
+    if let Some(why) = view.failure_in_short() {
+        lines.push(format!("failed: {why}"));
     }
-    lines.extend(view.failures());
+    lines.extend(view.failures(|_| true));
     lines.push(format!("id        {}", summary.id));
     lines.push(format!("name      {}", summary.name));
     lines.push(format!("state     {}", state_word(summary.state)));
@@ -48,11 +48,11 @@ fn lines(job: Job) -> Vec<String> {
             failed => format!(", {failed} failed or cancelled"),
         };
         lines.push(format!(
-            "frames    {}: {} of {} done, {} rendering{failed}",
+            "frames    {}: {} of {} done, {} leased{failed}",
             summary.frames.as_deref().unwrap_or("-"),
             tally.done,
             tally.total,
-            tally.running
+            tally.leased
         ));
     }
     lines.push(format!("owner     {}", summary.owner.name));
@@ -80,12 +80,9 @@ fn lines(job: Job) -> Vec<String> {
         ));
     }
     for running in view.running() {
-        let percent = running
-            .fraction
-            .map(|fraction| format!(", {:.0} %", fraction * 100.0))
-            .unwrap_or_default();
+        // How far it is, or whether it has begun, only live events tell.
         lines.push(format!(
-            "now       {} on {}{percent}",
+            "now       {} leased to {}",
             running.what, running.node
         ));
     }

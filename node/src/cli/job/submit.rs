@@ -26,10 +26,7 @@ use crate::cli::output::{Output, bytes};
 const MAX_SILENCE: Duration = Duration::from_secs(120);
 const SILENCE_CHECK: Duration = Duration::from_secs(1);
 
-/// How a .blend begins: as it is, with gzip (Blender before 3.0), with Zstandard (since then).
-const BLEND_MAGICS: [&[u8]; 3] = [b"BLENDER", &[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd]];
-
-/// A scene file that can be read and may be one.
+/// A scene file that can be read and is a whole one.
 struct Scene<'a> {
     path: &'a Path,
     name: String,
@@ -69,21 +66,16 @@ pub async fn run(args: &JobSubmitArgs, client: &Client, output: &Output) -> Resu
 /// Everything that can be said without the farm.
 async fn check(path: &Path) -> Result<Scene<'_>, CliError> {
     let cannot_read = |error: std::io::Error| CliError::file("cannot read the scene", path, error);
-    let mut file = tokio::fs::File::open(path).await.map_err(cannot_read)?;
+    let file = tokio::fs::File::open(path).await.map_err(cannot_read)?;
     let facts = file.metadata().await.map_err(cannot_read)?;
     if !facts.is_file() {
         return Err(CliError::file("cannot read the scene", path, "not a file"));
     }
-    let mut start = Vec::new();
-    (&mut file)
-        .take(8)
-        .read_to_end(&mut start)
+    let file = file.into_std().await;
+    tokio::task::spawn_blocking(move || jiggablend_web::check_scene(file))
         .await
-        .map_err(cannot_read)?;
-    if !BLEND_MAGICS.iter().any(|magic| start.starts_with(magic)) {
-        let reason = "it is not a .blend file; save it with Blender first";
-        return Err(CliError::file("cannot submit", path, reason));
-    }
+        .map_err(|error| CliError::file("cannot check the scene", path, error))?
+        .map_err(|error| CliError::file("cannot submit", path, error))?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     Ok(Scene {
         path,

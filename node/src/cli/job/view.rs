@@ -35,12 +35,14 @@ pub enum News {
     Job(String),
 }
 
-/// A task that is being worked on.
+/// A task that a node has a lease of: it works on it, or has it for later.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Running {
     pub index: u32,
     pub what: String,
     pub node: String,
+    /// Progress was heard of it. Without live events nobody knows.
+    pub has_begun: bool,
     pub fraction: Option<f64>,
     pub text: String,
 }
@@ -50,7 +52,10 @@ pub struct Running {
 pub struct FrameTally {
     pub total: u64,
     pub done: u64,
-    pub running: u64,
+    /// With a node, whether it has begun or not.
+    pub leased: u64,
+    /// Those of the leased that have been heard of since.
+    pub rendering: u64,
     pub failed: u64,
 }
 
@@ -93,12 +98,7 @@ impl JobView {
             let frames = new.frames.as_deref().unwrap_or("its frames");
             return Some(News::Job(format!("the scene is in; rendering {frames}")));
         }
-        match &new.waiting_for {
-            Some(what) if old.waiting_for.as_ref() != Some(what) => {
-                Some(News::Job(format!("waiting for {what}")))
-            }
-            _ => None,
-        }
+        None
     }
 
     /// Takes in what was heard of one task; news where it moved on in a way that people want to
@@ -174,7 +174,7 @@ impl JobView {
         }
     }
 
-    /// What is being worked on, by task.
+    /// What nodes have leases of, by task.
     pub fn running(&self) -> Vec<Running> {
         let leased = self
             .tasks
@@ -182,7 +182,7 @@ impl JobView {
             .filter(|task| task.state == TaskState::Leased);
         leased
             .map(|task| {
-                let progress = self.progress.get(&task.index);
+                let progress = self.progress_of(task);
                 Running {
                     index: task.index,
                     what: what(task),
@@ -190,6 +190,7 @@ impl JobView {
                         .node
                         .map(|node| self.node_name(node))
                         .unwrap_or_default(),
+                    has_begun: progress.is_some(),
                     fraction: progress.and_then(|progress| progress.fraction),
                     text: progress
                         .map(|progress| progress.text.clone())
@@ -199,13 +200,27 @@ impl JobView {
             .collect()
     }
 
-    /// The frames that failed, in words.
-    pub fn failures(&self) -> Vec<String> {
+    /// The tasks that failed, in words: those whose index is `wanted`.
+    pub fn failures(&self, wanted: impl Fn(u32) -> bool) -> Vec<String> {
         self.tasks
             .values()
-            .filter(|task| task.state == TaskState::Failed)
+            .filter(|task| task.state == TaskState::Failed && wanted(task.index))
             .filter_map(|task| self.news_of(task, false))
             .collect()
+    }
+
+    /// Why the job failed, without what one of [`Self::failures`] says already.
+    pub fn failure_in_short(&self) -> Option<String> {
+        let message = &self.summary.failure.as_ref()?.message;
+        let tasks = self.tasks.values();
+        let failed = tasks.filter(|task| task.state == TaskState::Failed);
+        let said = failed.filter_map(|task| task.failure.as_ref());
+        let short = said
+            .filter_map(|failure| message.strip_suffix(&failure.message))
+            .next()
+            .unwrap_or(message);
+        let short = short.trim_end_matches([':', ' ']);
+        (!short.is_empty()).then(|| short.to_owned())
     }
 
     pub fn tally(&self) -> FrameTally {
@@ -214,12 +229,21 @@ impl JobView {
             tally.total += 1;
             match task.state {
                 TaskState::Done => tally.done += 1,
-                TaskState::Leased => tally.running += 1,
+                TaskState::Leased => {
+                    tally.leased += 1;
+                    tally.rendering += u64::from(self.progress_of(task).is_some());
+                }
                 TaskState::Failed | TaskState::Cancelled => tally.failed += 1,
                 TaskState::Waiting | TaskState::Pending => {}
             }
         }
         tally
+    }
+
+    /// What was heard of the task since its newest lease.
+    fn progress_of(&self, task: &Task) -> Option<&TaskProgress> {
+        let progress = self.progress.get(&task.index)?;
+        (progress.epoch == task.epoch).then_some(progress)
     }
 
     fn frames(&self) -> impl Iterator<Item = &Task> {
@@ -233,7 +257,7 @@ impl JobView {
         let unfinished = self.frames().filter_map(|task| match task.state {
             TaskState::Waiting | TaskState::Pending => Some(1.0),
             TaskState::Leased => {
-                let progress = self.progress.get(&task.index);
+                let progress = self.progress_of(task);
                 let fraction = progress.and_then(|progress| progress.fraction);
                 Some(1.0 - fraction.unwrap_or(0.0).clamp(0.0, 1.0))
             }
@@ -241,7 +265,7 @@ impl JobView {
         });
         let measured = self.newest_render_ms.len() as f64;
         let mean_ms = self.newest_render_ms.iter().sum::<u64>() as f64 / measured;
-        (measured > 0.0).then(|| remaining_time(mean_ms, unfinished.sum(), self.tally().running))
+        (measured > 0.0).then(|| remaining_time(mean_ms, unfinished.sum(), self.tally().leased))
     }
 }
 
@@ -365,7 +389,8 @@ pub mod tests {
         ] {
             view.hear_task(task(0, epoch, state));
         }
-        assert_eq!(view.tally().running, 1);
+        assert_eq!(view.tally().leased, 1);
+        assert_eq!(view.tally().rendering, 0, "nothing was heard of it");
         assert!(view.hear_task(task(0, 2, TaskState::Done)).is_some());
     }
 
@@ -444,8 +469,12 @@ pub mod tests {
         };
         let (old, current) = (progress(1), progress(2));
         view.hear_progress(vec![old]);
-        assert_eq!(view.running()[0].fraction, None);
+        assert!(!view.running()[0].has_begun);
         view.hear_progress(vec![current]);
         assert_eq!(view.running()[0].fraction, Some(0.9));
+        assert_eq!(view.tally().rendering, 1);
+        // The next lease has not begun because the one before it had.
+        view.hear_task(task(0, 3, TaskState::Leased));
+        assert!(!view.running()[0].has_begun);
     }
 }

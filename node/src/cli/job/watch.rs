@@ -1,5 +1,6 @@
 //! `job watch` and `submit --wait`: follows a job to its end, over the death of nodes.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jiggablend_raft::{JobId, JobState};
@@ -10,7 +11,7 @@ use super::path_of;
 use super::progress::JobBars;
 use super::view::{JobView, News};
 use crate::cli::CliError;
-use crate::cli::api_types::{Farm, Job, NodeList, state_word};
+use crate::cli::api_types::{Farm, Job, NodeList, TaskState, state_word};
 use crate::cli::client::Client;
 use crate::cli::events::{Event, Events};
 use crate::cli::output::{Output, ProgressMode, duration, since};
@@ -21,23 +22,31 @@ const CATCH_UP_PAUSE: Duration = Duration::from_millis(100);
 
 /// Follows the job until it is over. An error where it did not end well.
 pub async fn run(job: JobId, client: &Client, output: &Output) -> Result<(), CliError> {
-    let view = follow(job, client, output).await?;
+    let (view, told_failures) = follow(job, client, output).await?;
     if !output.is_json() {
-        show_end(&view, output);
+        show_end(&view, &told_failures, output);
     }
-    let summary = view.summary;
-    if summary.state == JobState::Done {
+    if view.summary.state == JobState::Done {
         return Ok(());
     }
+    let short = view.failure_in_short();
+    let summary = view.summary;
     Err(CliError::JobNotDone {
         job,
         state: summary.state,
-        why: summary.failure.map(|failure| failure.message),
+        why: match output.is_json() {
+            true => summary.failure.map(|failure| failure.message),
+            false => short,
+        },
     })
 }
 
-/// The whole of what is known when the job is over.
-async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView, CliError> {
+/// The whole of what is known when the job is over, and the tasks whose failure was told.
+async fn follow(
+    job: JobId,
+    client: &Client,
+    output: &Output,
+) -> Result<(JobView, BTreeSet<u32>), CliError> {
     let (index, first, raw) = snapshot(client, job, AtLeast::Anything).await?;
     let mut view = JobView::new(first);
     hear_node_names(client, &mut view).await?;
@@ -48,6 +57,7 @@ async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView,
     while !view.summary.state.is_final() {
         match events.next().await? {
             Event::Changes(changes) => {
+                let mut nodes_changed = false;
                 for change in changes {
                     if let Some(task) = change.task.filter(|task| task.job == job) {
                         watcher.tell(view.hear_task(task.task));
@@ -57,7 +67,13 @@ async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView,
                     }
                     if let Some(node) = change.node {
                         view.hear_node_name(node.id, &node.name);
+                        nodes_changed = true;
                     }
+                }
+                // What a job waits for depends on the nodes, and is no change of the job's own.
+                if nodes_changed {
+                    let whole: Job = client.get_existing(&path_of(job)).await?;
+                    watcher.tell(view.hear_job(whole));
                 }
             }
             Event::Reset { index } => {
@@ -77,14 +93,15 @@ async fn follow(job: JobId, client: &Client, output: &Output) -> Result<JobView,
                 ));
             }
         }
+        watcher.tell_waiting(&view);
         watcher.draw(&view);
     }
     // Events show things as they are when they are sent: the job may be seen as over before the
     // events of its last tasks have come.
     let (_, whole, _) = snapshot(client, job, AtLeast::JobOver).await?;
     watcher.tell(view.hear_job(whole));
-    watcher.end(&view);
-    Ok(view)
+    let told_failures = watcher.end(&view);
+    Ok((view, told_failures))
 }
 
 /// How new a snapshot must be. What was seen through one node may not have reached another yet.
@@ -151,6 +168,10 @@ async fn hear_node_names(client: &Client, view: &mut JobView) -> Result<(), CliE
 struct Watcher {
     output: Output,
     bars: Option<JobBars>,
+    /// What the job was last said to wait for.
+    told_waiting: Option<String>,
+    /// The tasks whose failure was told when it happened.
+    told_failures: BTreeSet<u32>,
 }
 
 impl Watcher {
@@ -158,6 +179,8 @@ impl Watcher {
         Self {
             output: output.clone(),
             bars: (output.mode() == ProgressMode::Bars).then(|| JobBars::new(output)),
+            told_waiting: None,
+            told_failures: BTreeSet::new(),
         }
     }
 
@@ -177,11 +200,29 @@ impl Watcher {
             summary.name,
             state_word(summary.state),
         ));
+        self.tell_waiting(view);
         self.draw(view);
+    }
+
+    /// Says once what the job waits for, and again when that has changed.
+    fn tell_waiting(&mut self, view: &JobView) {
+        let waiting_for = &view.summary.waiting_for;
+        if *waiting_for == self.told_waiting {
+            return;
+        }
+        if let Some(what) = waiting_for {
+            self.output.note(&format!("waiting for {what}"));
+        }
+        self.told_waiting.clone_from(waiting_for);
     }
 
     fn tell(&mut self, news: impl IntoIterator<Item = News>) {
         for news in news {
+            if let News::Task { task, .. } = &news
+                && task.state == TaskState::Failed
+            {
+                self.told_failures.insert(task.index);
+            }
             match (&news, self.output.mode()) {
                 (News::Task { task, .. }, ProgressMode::Nothing) => {
                     self.output.json_line(&json!({ "task": task }));
@@ -189,7 +230,7 @@ impl Watcher {
                 (News::Job(_), ProgressMode::Nothing) => {}
                 // The bar shows what is done.
                 (News::Task { task, text }, ProgressMode::Bars) => {
-                    if task.failed_attempts > 0 {
+                    if task.failed_attempts > 0 || task.state == TaskState::Failed {
                         self.output.note(text);
                     }
                 }
@@ -204,20 +245,22 @@ impl Watcher {
         }
     }
 
-    fn end(self, view: &JobView) {
+    /// Ends the showing; answers whose failures have been told.
+    fn end(self, view: &JobView) -> BTreeSet<u32> {
         if let Some(bars) = self.bars {
             bars.clear();
         }
         if self.output.is_json() {
             self.output.json_line(&json!({ "job": view.summary }));
         }
+        self.told_failures
     }
 }
 
-/// The result of a watch: how the job ended, failures first.
-fn show_end(view: &JobView, output: &Output) {
+/// The result of a watch: how the job ended, first the failures that were not told yet.
+fn show_end(view: &JobView, told_failures: &BTreeSet<u32>, output: &Output) {
     const SHOWN_FAILURES: usize = 10;
-    let failures = view.failures();
+    let failures = view.failures(|index| !told_failures.contains(&index));
     for failure in failures.iter().take(SHOWN_FAILURES) {
         output.line(failure);
     }
