@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
+/// In the content folder: the id of the farm whose content it is.
+const STORAGE_FARM: &str = "farm";
+
 /// Where one node keeps everything. Locked while the node runs.
 pub(crate) struct DataDir {
     root: PathBuf,
@@ -116,18 +119,12 @@ impl DataDir {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Says whose content the content folder holds, or refuses one of another farm's node.
-    pub(crate) fn claim_storage(&self, farm: FarmId) -> anyhow::Result<()> {
-        std::fs::create_dir_all(&self.storage).with_context(|| {
-            format!("cannot make the content folder {}", self.storage.display())
-        })?;
-        let path = self.storage.join("farm");
+    /// Refuses a content folder of another farm's node.
+    pub(crate) fn ensure_storage_is_of(&self, farm: FarmId) -> anyhow::Result<()> {
+        let path = self.storage.join(STORAGE_FARM);
         let claimed = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return files::replace(&path, farm.to_string().as_bytes(), 0o644)
-                    .with_context(|| format!("cannot write {}", path.display()));
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
@@ -138,6 +135,14 @@ impl DataDir {
             self.storage.display()
         );
         Ok(())
+    }
+
+    /// Writes down whose content the content folder holds.
+    pub(crate) fn claim_storage(&self, farm: FarmId) -> anyhow::Result<()> {
+        self.ensure_storage_is_of(farm)?;
+        let path = self.storage.join(STORAGE_FARM);
+        files::replace(&path, farm.to_string().as_bytes(), 0o644)
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The token with which this machine's own command line signs in; made once and kept.
@@ -179,6 +184,7 @@ mod tests {
     fn a_content_folder_of_another_farm_is_refused() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let data = DataDir::open(dir.path(), None, None).expect("a free directory");
+        std::fs::create_dir_all(data.storage()).expect("a content folder");
         data.claim_storage(FarmId([1; 32])).expect("nobody's yet");
         data.claim_storage(FarmId([1; 32])).expect("its own");
         let refused = data.claim_storage(FarmId([2; 32])).expect_err("another's");

@@ -38,6 +38,8 @@ pub(super) async fn join_farm(
         );
         return Ok(membership);
     }
+    // Refused before the ticket is spent.
+    data.ensure_storage_is_of(farm)?;
     let answer = mesh.join(ticket, name).await?;
     let admitted = Admitted::decode(&answer)?;
     let membership = Membership {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use jiggablend_raft::{JobLog, JobLogConfig, NodeId, TimeoutProfile};
-use jiggablend_transfer::{Identity, Mesh, MeshConfig};
+use jiggablend_transfer::{ContentStore, Identity, Mesh, MeshConfig};
 use tokio::net::TcpListener;
 
 use super::entry::{beacon, introduced_members};
@@ -21,6 +21,7 @@ const SNAPSHOT_EVERY: u64 = 10_000;
 pub(super) struct Ground {
     pub(super) data: DataDir,
     pub(super) local_auth: LocalAuth,
+    pub(super) store: ContentStore,
     pub(super) mesh: Mesh,
     pub(super) web: TcpListener,
     pub(super) web_address: SocketAddr,
@@ -34,6 +35,10 @@ impl Ground {
             options.db.clone(),
             options.storage.clone(),
         )?;
+        if let Some(membership) = data.membership()? {
+            data.ensure_storage_is_of(membership.farm)?;
+        }
+        let store = ContentStore::open(data.storage())?;
         let identity = Identity::load_or_create(&data.identity_key())?;
         let web = bind_web(options.bind, options.port).await?;
         let web_address = web.local_addr()?;
@@ -49,6 +54,7 @@ impl Ground {
         Ok(Self {
             data,
             local_auth,
+            store,
             mesh,
             web,
             web_address,

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use jiggablend_raft::{
     Action, Actor, Command, Epoch, JobLog, LeaseEnd, NodeId, SecretHash, TaskId, TimestampMs,
 };
-use jiggablend_transfer::{Content, ContentStore, Mesh, Ticket};
+use jiggablend_transfer::{Content, Mesh, Ticket};
 use jiggablend_web::{LiveBoard, WebConfig, WebServer, ensure_test_user};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -127,6 +127,7 @@ impl Running {
         let Ground {
             data,
             local_auth,
+            store,
             mesh,
             web,
             web_address,
@@ -139,7 +140,6 @@ impl Running {
         mesh.set_farm(beacon(&membership));
 
         data.claim_storage(membership.farm)?;
-        let store = ContentStore::open(data.storage())?;
         let content = Content::new(store, mesh.clone());
         let door = FarmDoor::open(node, log.clone(), mesh.clone());
 

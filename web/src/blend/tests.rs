@@ -90,6 +90,21 @@ fn files_of_a_real_blender_are_read_and_every_truncation_is_refused() {
     }
 }
 
+/// Multipart hands out an empty piece where a boundary arrives alone.
+#[test]
+fn empty_pieces_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for compress in [false, true] {
+        let bytes = saved_by_blender(dir.path(), compress);
+        let (start, end) = bytes.split_at(5);
+        let mut check = BlendCheck::new(MAX_BYTES);
+        for piece in [&[], start, &[], end, &[]] {
+            check.push(piece).unwrap();
+        }
+        assert_is_the_saved_scene(&check.finish().unwrap());
+    }
+}
+
 /// The length of the zstd seekable format's last frame: 9 bytes of footer, 8 of frame head, and
 /// two numbers a frame.
 fn seek_table_bytes(packed: &[u8]) -> usize {

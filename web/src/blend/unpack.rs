@@ -38,6 +38,11 @@ impl Unpacker {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), BlendError> {
+        // A multipart field whose boundary arrives alone ends with an empty piece; zstd would
+        // take it for the start of a frame that never comes.
+        if bytes.is_empty() {
+            return Ok(());
+        }
         match self {
             Self::Undecided { .. } => self.decide(bytes),
             Self::Plain(walker) => walker.push(bytes),
