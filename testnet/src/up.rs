@@ -183,10 +183,14 @@ fn judge(job: &Job, submitted: ExitStatus, frames_dir: &Path) -> Result<()> {
     let wanted = job.frame_tasks().count();
     let on_disk = pictures_in(frames_dir);
     if job.summary.state != JobState::Done || on_disk < wanted || !submitted.success() {
+        let reason = match (&job.summary.failure, &job.summary.waiting_for) {
+            (Some(failure), _) => failure.message.clone(),
+            (None, Some(missing)) => format!("the job waits for {missing}"),
+            (None, None) => format!("the command line ended with {submitted}"),
+        };
         return Err(TestnetError::Usage(format!(
-            "{on_disk} of {wanted} frames are in {}, and the command line ended with {submitted}; {}",
+            "the job is not done, {on_disk} of {wanted} frames are in {}: {reason}",
             frames_dir.display(),
-            job.in_one_line(),
         )));
     }
     Ok(())
