@@ -9,7 +9,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::access::Caller;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 use stream::EventStream;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -61,7 +62,7 @@ pub(crate) struct Resume {
 pub(crate) async fn events(
     State(app): State<App>,
     caller: Caller,
-    Query(resume): Query<Resume>,
+    ApiQuery(resume): ApiQuery<Resume>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Ok(slot) = Arc::clone(&app.event_streams).try_acquire_owned() else {

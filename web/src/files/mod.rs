@@ -5,7 +5,7 @@ mod range;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{File, FileId, FileKind, JobId};
@@ -20,6 +20,7 @@ use range::Wanted;
 use crate::access::OwnedJob;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 use crate::views::FileView;
 
 const PIECE_BYTES: usize = 256 * 1024;
@@ -44,10 +45,8 @@ pub(crate) struct Files {
 pub(crate) async fn list(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
-    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+    ApiQuery(filter): ApiQuery<Filter>,
 ) -> Result<Response, Problem> {
-    let Query(filter) =
-        filter.map_err(|error| Problem::new(ProblemKind::InvalidRequest, error.body_text()))?;
     let files = app.log.read(|state| {
         let ids = state.jobs.get(&job).map(|job| job.files.as_slice());
         ids.unwrap_or_default()
@@ -80,7 +79,7 @@ pub(crate) async fn download(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
     Path((_, id)): Path<(String, String)>,
-    Query(query): Query<DownloadQuery>,
+    ApiQuery(query): ApiQuery<DownloadQuery>,
     method: Method,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
