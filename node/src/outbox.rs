@@ -7,7 +7,6 @@ use jiggablend_raft::{
     Action, Actor, Command, Epoch, JobId, JobLog, NodeId, ProposeError, SceneFacts, TaskId,
     TimestampMs,
 };
-use jiggablend_transfer::PeerId;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -103,15 +102,5 @@ impl Outbox for LogOutbox {
     fn progress(&self, progress: Progress) {
         // Progress may be dropped; the next one says more.
         let _ = self.progress.try_send(progress);
-    }
-
-    fn node_ids(&self, peers: &[PeerId]) -> Vec<NodeId> {
-        self.log.read(|state| {
-            peers
-                .iter()
-                .filter_map(|peer| state.node_by_peer(&peer.to_string()))
-                .map(|node| node.id)
-                .collect()
-        })
     }
 }

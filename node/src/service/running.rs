@@ -29,7 +29,7 @@ use crate::data_dir::{DataDir, Membership};
 use crate::leader::Duties;
 use crate::link::{NodeInbox, NodeSide, Switchboard};
 use crate::outbox::LogOutbox;
-use crate::runner::{Runner, RunnerConfig};
+use crate::runner::{MeshStorage, NodeIds, Runner, RunnerConfig};
 
 /// The largest scene file that is taken.
 const MAX_UPLOAD_BYTES: u64 = 64 << 30;
@@ -150,9 +150,14 @@ impl Running {
             progress,
             stop: stop.clone(),
         };
+        let storage = MeshStorage {
+            content: content.clone(),
+            copies: options.copies as usize,
+            node_ids: node_ids(log.clone()),
+        };
         let runner = Runner::start(
             runner_config(&options, &data),
-            content.clone(),
+            Arc::new(storage),
             Arc::new(outbox),
         )
         .await;
@@ -325,10 +330,22 @@ fn runner_config(options: &NodeOptions, data: &DataDir) -> RunnerConfig {
         blender: options.blender.clone(),
         render: !options.no_render,
         slots: options.slots,
-        copies: options.copies as usize,
         attempt_limit: options.frame_time_limit,
         ..RunnerConfig::new(data.scratch())
     }
+}
+
+/// Names the nodes of peers by the job log.
+fn node_ids(log: JobLog) -> NodeIds {
+    Arc::new(move |peers| {
+        log.read(|state| {
+            peers
+                .iter()
+                .filter_map(|peer| state.node_by_peer(&peer.to_string()))
+                .map(|node| node.id)
+                .collect()
+        })
+    })
 }
 
 /// The test user is made once the farm has a leader, however long that takes.
