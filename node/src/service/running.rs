@@ -27,7 +27,7 @@ use crate::admission::FarmDoor;
 use crate::cli::{Endpoint, NodeJoinArgs, NodeOptions, NodeStartArgs};
 use crate::data_dir::{DataDir, Membership};
 use crate::leader::Duties;
-use crate::link::{NodeInbox, NodeSide, Switchboard};
+use crate::link::{HttpRunners, NodeInbox, NodeSide, Switchboard};
 use crate::outbox::LogOutbox;
 use crate::runner::{MeshStorage, NodeIds, Runner, RunnerConfig};
 
@@ -171,12 +171,14 @@ impl Running {
             arrivals,
         };
         tasks.spawn(duties.run(stop.clone()));
+        let http_runners = HttpRunners::default();
         let node_side = NodeSide {
             node,
             switchboard,
             log: log.clone(),
             runner: runner.clone(),
             live: live.clone(),
+            http_runners: http_runners.clone(),
         };
         let inbox = NodeInbox {
             callbacks,

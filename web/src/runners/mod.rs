@@ -1,0 +1,5 @@
+//! Runners that speak only HTTP.
+
+mod gateway;
+
+pub use gateway::{RunnerCondition, RunnerGateway};
