@@ -239,6 +239,7 @@ pub enum LeaseEnd {
 
 /// Why an attempt failed: a kind for programs, a message for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Failure {
     pub kind: FailureKind,
     /// One line: what happened and what to do next.
@@ -248,6 +249,7 @@ pub struct Failure {
 /// The kinds of failure. Later rooms add kinds; programs must accept ones that they don't know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum FailureKind {
     /// Blender cannot open the scene file.
     SceneUnreadable,

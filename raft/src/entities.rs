@@ -21,6 +21,7 @@ pub struct Farm {
 
 /// What a node may be used for. Voting needs its own word: a runner's ticket makes no voter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Roles {
     pub voter: bool,
     pub runner: bool,
@@ -49,6 +50,7 @@ pub struct Node {
 /// What a node can render with, as it last announced.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunnerFacts {
     /// `3.4.1`; `None` where it does not render.
     pub blender_version: Option<String>,
@@ -66,6 +68,7 @@ pub struct RunnerFacts {
 
 /// A compute device of a runner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Device {
     pub kind: String,
     pub name: String,
@@ -84,6 +87,7 @@ pub struct Ticket {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum UserRole {
     Admin,
     Member,
@@ -120,6 +124,7 @@ pub enum Owner {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum JobState {
     AwaitingScene,
     /// It has tasks that are not finished.
@@ -177,6 +182,7 @@ pub struct SceneFacts {
 
 /// How many of a job's tasks are in each state; kept with every change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TaskCounts {
     pub waiting: u32,
     pub pending: u32,
@@ -246,6 +252,7 @@ pub enum AttemptOutcome {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum FileKind {
     Scene,
     Frame,

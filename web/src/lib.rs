@@ -20,6 +20,7 @@ mod health;
 mod jobs;
 mod json;
 mod live;
+mod openapi;
 mod page;
 mod problem;
 mod routes;

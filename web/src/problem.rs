@@ -5,6 +5,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{ProposeError, Refusal};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 macro_rules! problem_kinds {
     ($($kind:ident = $status:ident, $name:literal, $title:literal;)*) => {
@@ -72,8 +73,11 @@ pub(crate) struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+/// RFC 9457.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody<'a> {
+    /// `urn:jiggablend:problem:NAME`
     r#type: String,
     title: &'a str,
     status: u16,

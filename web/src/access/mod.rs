@@ -12,7 +12,9 @@ use axum::response::Response;
 use jiggablend_raft::{Job, JobId};
 
 pub(crate) use caller::{Caller, Credential, Identity};
-pub(crate) use cookie::{SESSION_LIFE, ended_cookie, new_secret, session_cookie};
+pub(crate) use cookie::{
+    PLAIN_NAME as PLAIN_COOKIE, SESSION_LIFE, ended_cookie, new_secret, session_cookie,
+};
 
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
@@ -28,7 +30,7 @@ pub(crate) enum Access {
     /// May see the job that `{id}` in the path names. For others there is no such job.
     JobReader,
     /// May see that job, and not only look.
-    JobOwner,
+    JobManager,
     /// Admins, and whoever owns a node's machine.
     Admin,
 }
@@ -66,7 +68,7 @@ pub(crate) async fn guard(
         (_, None) => return Err(Problem::not_signed_in()),
         (access, Some(caller)) => {
             check_role(access, &caller)?;
-            if matches!(access, Access::JobReader | Access::JobOwner) {
+            if matches!(access, Access::JobReader | Access::JobManager) {
                 let job = visible_job(&rule.app, &caller, &params)?;
                 request.extensions_mut().insert(OwnedJob(job));
             }
@@ -79,8 +81,8 @@ pub(crate) async fn guard(
 fn check_role(access: Access, caller: &Caller) -> Result<(), Problem> {
     match access {
         Access::Public | Access::SignedIn | Access::JobReader => Ok(()),
-        Access::Member | Access::JobOwner if caller.may_change() => Ok(()),
-        Access::Member | Access::JobOwner => Err(Problem::new(
+        Access::Member | Access::JobManager if caller.may_change() => Ok(()),
+        Access::Member | Access::JobManager => Err(Problem::new(
             ProblemKind::NotAllowed,
             "this account may only look; ask an admin for the role of a member",
         )),

@@ -13,6 +13,7 @@ use jiggablend_raft::{
     UserRole,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub(crate) use limits::LoginLimits;
 pub(crate) use passwords::Passwords;
@@ -25,12 +26,14 @@ use crate::connections::Connection;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Providers {
     local: bool,
     registration: &'static str,
 }
 
+/// How one can sign in at this farm.
+#[utoipa::path(get, path = "/api/auth/providers", tag = "sign-in", responses((status = 200, body = Providers)))]
 pub(crate) async fn providers(State(app): State<App>) -> Json<Providers> {
     Json(Providers {
         local: app.config.local_auth,
@@ -38,20 +41,20 @@ pub(crate) async fn providers(State(app): State<App>) -> Json<Providers> {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Login {
     email: String,
     password: String,
 }
 
-#[derive(Serialize)]
-struct Me {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Me {
     user: UserView,
 }
 
-#[derive(Serialize)]
-struct UserView {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UserView {
     id: String,
     email: Option<String>,
     role: UserRole,
@@ -77,11 +80,15 @@ impl UserView {
     }
 }
 
+/// Who calls.
+#[utoipa::path(get, path = "/api/auth/me", tag = "sign-in", responses((status = 200, body = Me)))]
 pub(crate) async fn me(caller: Caller) -> Response {
     let user = UserView::of(&caller.identity);
     Json(Me { user }).into_response()
 }
 
+/// Signs in with a local account and sets the session cookie.
+#[utoipa::path(post, path = "/api/auth/login", tag = "sign-in", request_body = Login, responses((status = 200, body = Me)))]
 pub(crate) async fn login(
     State(app): State<App>,
     Extension(connection): Extension<Connection>,
@@ -149,6 +156,8 @@ async fn end_session(app: &App, caller: Option<&Caller>) {
     }
 }
 
+/// Ends the session on every node.
+#[utoipa::path(post, path = "/api/auth/logout", tag = "sign-in", responses((status = 204, description = "Signed out")))]
 pub(crate) async fn logout(
     State(app): State<App>,
     Extension(connection): Extension<Connection>,

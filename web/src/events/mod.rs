@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::access::Caller;
 use crate::app::App;
@@ -29,11 +30,17 @@ const NO_BUFFERING: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("no"),
 );
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Resume {
     after: Option<String>,
 }
 
+/// What changes, as server-sent events; an event's id is its log index.
+#[utoipa::path(
+    get, path = "/api/events", tag = "events", params(Resume),
+    responses((status = 200, content_type = "text/event-stream", body = String)),
+)]
 pub(crate) async fn events(
     State(app): State<App>,
     caller: Caller,

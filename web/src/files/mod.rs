@@ -12,6 +12,7 @@ use jiggablend_raft::{File, FileId, FileKind, JobId};
 use jiggablend_transfer::{ManifestHash, PeerId, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio_util::io::ReaderStream;
+use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use headers::safe_file_name;
 use range::Wanted;
@@ -23,17 +24,23 @@ use crate::views::FileView;
 
 const PIECE_BYTES: usize = 256 * 1024;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
     kind: Option<FileKind>,
 }
 
-#[derive(Serialize)]
-struct Files {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Files {
     files: Vec<FileView>,
 }
 
+/// The job's files in the order in which they came.
+#[utoipa::path(
+    get, path = "/api/jobs/{id}/files", tag = "files", params(("id" = JobId, Path), Filter),
+    responses((status = 200, body = Files)),
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
@@ -53,11 +60,22 @@ pub(crate) async fn list(
     Ok(Json(Files { files }).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct DownloadQuery {
     inline: Option<String>,
 }
 
+/// A file's bytes, or a range of them.
+#[utoipa::path(
+    get, path = "/api/jobs/{id}/files/{file}/download", tag = "files",
+    params(("id" = JobId, Path), ("file" = FileId, Path), DownloadQuery),
+    responses(
+        (status = 200, content_type = "application/octet-stream", description = "The file, in its own media type"),
+        (status = 206, content_type = "application/octet-stream", description = "The range that was asked for"),
+        (status = 304, description = "The client has it"),
+    ),
+)]
 pub(crate) async fn download(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,

@@ -7,11 +7,12 @@ use jiggablend_raft::{
     TaskState, TimestampMs,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::LiveBoard;
 use crate::access::Caller;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct NodeView {
     id: NodeId,
     name: String,
@@ -28,7 +29,7 @@ pub(crate) struct NodeView {
     working_on: Vec<WorkView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct WorkView {
     job: JobId,
     task: u32,
