@@ -129,6 +129,7 @@ impl Running {
             local_auth,
             store,
             mesh,
+            certificates,
             web,
             web_address,
         } = ground;
@@ -218,6 +219,8 @@ impl Running {
                 local_auth: local_auth.enabled,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
                 copies: options.copies as usize,
+                certificates,
+                trusted_proxies: options.doors.trusted_proxies.clone(),
             },
             log: log.clone(),
             content: content.clone(),

@@ -119,6 +119,8 @@ impl TestNode {
                 local_auth: true,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
                 copies: jiggablend_transfer::DEFAULT_COPIES,
+                certificates: None,
+                trusted_proxies: Vec::new(),
             },
             log: log.clone(),
             content,
