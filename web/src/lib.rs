@@ -36,5 +36,5 @@ pub use auth::ensure_test_user;
 pub use blend::{BlendError, SceneError, check_scene};
 pub use connections::{Certificates, TlsFiles};
 pub use live::*;
-pub use runners::{RunnerCondition, RunnerGateway};
+pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};
 pub use server::*;

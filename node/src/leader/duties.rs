@@ -241,7 +241,7 @@ impl Reign {
         // A member may speak for such runners, and for no other node.
         let speaks_http = self.log.read(|state| {
             let node = state.nodes.get(&runner);
-            node.is_some_and(|node| !node.removed && node.peer_id.is_empty())
+            node.is_some_and(|node| !node.removed && node.peer_id().is_none())
         });
         if !speaks_http {
             debug!(%runner, "a member spoke for a node that speaks for itself");

@@ -226,6 +226,7 @@ impl Running {
             content: content.clone(),
             live,
             tickets: door.clone(),
+            runners: Arc::new(http_runners),
         };
         let stop_web = stop.clone();
         tasks.spawn(async move {

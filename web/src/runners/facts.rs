@@ -92,12 +92,18 @@ mod tests {
 
     #[test]
     fn little_is_enough_and_too_much_is_refused() {
-        let (facts_of_little, version) = facts(r#"{"blender_version": "3.4.1\n"}"#).checked().unwrap();
+        let (facts_of_little, version) = facts(r#"{"blender_version": "3.4.1\n"}"#)
+            .checked()
+            .unwrap();
         assert_eq!(facts_of_little.blender_version.as_deref(), Some("3.4.1"));
         assert_eq!((facts_of_little.slots, version.as_str()), (1, "unknown"));
         assert!(facts(r#"{"slots": 0}"#).checked().is_err());
         assert!(facts(r#"{"slots": 257}"#).checked().is_err());
-        assert!(facts(r#"{"memory_bytes": 9223372036854775808}"#).checked().is_err());
+        assert!(
+            facts(r#"{"memory_bytes": 9223372036854775808}"#)
+                .checked()
+                .is_err()
+        );
         assert!(serde_json::from_str::<Facts>(r#"{"colour": 1}"#).is_err());
     }
 }

@@ -42,17 +42,12 @@ pub(crate) async fn download(
     send(&app, &file, false, &method, &headers).await
 }
 
-fn find(
-    app: &App,
-    runner: RunnerCaller,
-    job: &str,
-    name: &str,
-) -> Result<Option<File>, Problem> {
+fn find(app: &App, runner: RunnerCaller, job: &str, name: &str) -> Result<Option<File>, Problem> {
     let job: JobId = job.parse().map_err(|_| unknown())?;
     let (leases, _) = runner.standing(app)?;
-    Ok(app.log.read(|state| {
-        leases::readable_file(state, runner.0, &leases, job, name).cloned()
-    }))
+    Ok(app
+        .log
+        .read(|state| leases::readable_file(state, runner.0, &leases, job, name).cloned()))
 }
 
 /// The same for what is not there and for what no lease of the runner needs.

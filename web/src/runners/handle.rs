@@ -52,9 +52,7 @@ fn key(farm: &Farm) -> [u8; 32] {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use jiggablend_raft::{
-        ContentId, Epoch, FarmId, FileId, FileKind, JobId, TaskId, TimestampMs,
-    };
+    use jiggablend_raft::{ContentId, Epoch, FarmId, FileId, FileKind, JobId, TaskId, TimestampMs};
 
     use super::*;
 

@@ -94,9 +94,8 @@ impl Presence {
             known.given.retain(|lease, at| {
                 leases.contains(lease) && now.duration_since(*at) < GIVE_AGAIN_AFTER
             });
-            let is_news = |lease: &&Lease| {
-                !known.holding.contains(lease) && !known.given.contains_key(lease)
-            };
+            let is_news =
+                |lease: &&Lease| !known.holding.contains(lease) && !known.given.contains_key(lease);
             let given: Vec<Lease> = leases.iter().filter(is_news).take(max).copied().collect();
             known.given.extend(given.iter().map(|lease| (*lease, now)));
             given

@@ -3,9 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use jiggablend_raft::{
-    Action, Actor, Command, Effect, NodeId, ProposeError, Refusal, SecretHash,
-};
+use jiggablend_raft::{Action, Actor, Command, Effect, NodeId, ProposeError, Refusal, SecretHash};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -63,7 +61,9 @@ pub(crate) async fn register(
         })?;
     let name = one_line(&registration.name, MAX_NAME_CHARS);
     if name.is_empty() {
-        return Err(invalid("name is empty; call the runner something".to_owned()));
+        return Err(invalid(
+            "name is empty; call the runner something".to_owned(),
+        ));
     }
     let (facts, version) = registration.facts.checked()?;
     let credential = credential(&app, &registration.token, registration.secret.as_deref())?;
@@ -130,7 +130,9 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::Invalid(_) => invalid(refusal.to_string()),
         _ => Problem::new(
             ProblemKind::WrongCredentials,
-            format!("the registration token does not let this runner in: {refusal}; ask an admin for another one"),
+            format!(
+                "the registration token does not let this runner in: {refusal}; ask an admin for another one"
+            ),
         ),
     }
 }

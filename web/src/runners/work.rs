@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use jiggablend_raft::{
-    Action, Actor, Applied, Change, ContentId, Epoch, Failure, FailureKind, FrameNumber, JobId, NewFile,
-    ProposeError, Refusal, SceneFacts, State as FarmState, TaskState,
+    Action, Actor, Applied, Change, ContentId, Epoch, Failure, FailureKind, FrameNumber, JobId,
+    NewFile, ProposeError, Refusal, SceneFacts, State as FarmState, TaskState,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,10 @@ pub(crate) async fn heartbeat(
             "holding has more than {MAX_HOLDING} tasks; no runner has so many"
         )));
     }
-    if heartbeat.slots.is_some_and(|slots| !(1..=256).contains(&slots)) {
+    if heartbeat
+        .slots
+        .is_some_and(|slots| !(1..=256).contains(&slots))
+    {
         return Err(invalid("slots must be from 1 to 256".to_owned()));
     }
     let mut holding: Vec<Lease> = Vec::new();
@@ -264,6 +267,7 @@ struct RunnerFrame {
 struct RunnerFile {
     name: String,
     size_bytes: u64,
+    #[schema(value_type = String)]
     content: ContentId,
     url: String,
 }
@@ -309,7 +313,9 @@ pub(crate) async fn tasks(
     // It asks for nothing any more.
     say(&app, runner, Vec::new())?;
     let tasks = app.log.read(|state| {
-        let views = given.into_iter().filter_map(|lease| view(state, runner, lease));
+        let views = given
+            .into_iter()
+            .filter_map(|lease| view(state, runner, lease));
         views.collect()
     });
     Ok(Json(Tasks { tasks }))
@@ -454,7 +460,9 @@ pub(crate) async fn complete(
     };
     let render_ms = completion.render_ms.unwrap_or(0);
     if render_ms > MAX_RENDER_MS {
-        return Err(invalid(format!("render_ms must be at most {MAX_RENDER_MS}")));
+        return Err(invalid(format!(
+            "render_ms must be at most {MAX_RENDER_MS}"
+        )));
     }
     let action = match (completion.output, completion.failure) {
         (Some(output), None) => Action::TaskCommitted {
@@ -487,7 +495,9 @@ pub(crate) async fn complete(
             ProposeError::Refused(Refusal::StaleLease(_)) => stale_lease(lease),
             other => other.into(),
         })?;
-    let state = app.log.read(|state| state.task(task).map(|task| task.state));
+    let state = app
+        .log
+        .read(|state| state.task(task).map(|task| task.state));
     Ok(Json(Completed {
         task: TaskName(task).to_string(),
         epoch: completion.epoch,
