@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::connections::{self, Certificates, Doors};
-use crate::{LiveBoard, routes};
+use crate::{LiveBoard, RunnerGateway, routes};
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -47,6 +47,7 @@ pub struct WebServer {
     pub content: Content,
     pub live: LiveBoard,
     pub tickets: Arc<dyn TicketMaker>,
+    pub runners: Arc<dyn RunnerGateway>,
 }
 
 impl WebServer {
