@@ -9,6 +9,7 @@ use jiggablend_transfer::Content;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::events::Feeder;
 use crate::{LiveBoard, connections, routes};
 
 /// What the web port needs of its node.
@@ -52,8 +53,11 @@ impl WebServer {
         listener: tokio::net::TcpListener,
         stop: CancellationToken,
     ) -> std::io::Result<()> {
-        let app = App::new(self, stop.clone());
+        let feeder = Feeder::new(&self.log, &self.live);
+        let app = App::new(self, feeder.feed(), stop.clone());
+        let feeding = tokio::spawn(feeder.run(app.clone()));
         connections::serve(listener, routes::router(app), stop).await;
+        feeding.await.map_err(std::io::Error::other)?;
         Ok(())
     }
 }
