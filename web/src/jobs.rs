@@ -26,7 +26,10 @@ const MAX_PAGE: usize = 500;
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewJob {
     #[serde(default)]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: String,
+    /// Ranges, ranges with a step, and single frames: `1-250`, `1-100x5`, `3,7,9`.
+    #[schema(pattern = r"^\s*[+-]?\d+.*$", example = "1-24")]
     frames: Option<String>,
     #[serde(default)]
     video: bool,

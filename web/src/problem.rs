@@ -33,6 +33,7 @@ macro_rules! problem_kinds {
 problem_kinds! {
     BadJson = BAD_REQUEST, "bad-json", "The body is not JSON";
     BadUpload = BAD_REQUEST, "bad-upload", "The upload cannot be read";
+    TlsNeeded = BAD_REQUEST, "tls-needed", "The node speaks TLS";
     NotSignedIn = UNAUTHORIZED, "not-signed-in", "Not signed in";
     WrongCredentials = UNAUTHORIZED, "wrong-credentials", "Wrong e-mail address or password";
     NotAllowed = FORBIDDEN, "not-allowed", "Not allowed";

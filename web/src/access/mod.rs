@@ -17,6 +17,7 @@ pub(crate) use cookie::{
 };
 
 use crate::app::App;
+use crate::connections::Connection;
 use crate::problem::{Problem, ProblemKind};
 
 /// Who may call a route.
@@ -57,7 +58,9 @@ pub(crate) async fn guard(
     let caller = caller::of_request(&rule.app, request.headers());
     let has_token = caller.as_ref().is_some_and(Caller::has_token);
     if !request.method().is_safe() && !has_token {
-        cross_site::refuse(request.headers(), request.uri())?;
+        let connection = request.extensions().get::<Connection>();
+        let host = connection.and_then(|connection| connection.host.as_deref());
+        cross_site::refuse(request.headers(), host)?;
     }
     match (rule.access, caller) {
         (Access::Public, caller) => {

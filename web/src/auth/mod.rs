@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use axum_extra::extract::CookieJar;
 use jiggablend_raft::{
-    Action, Actor, Command, JobLog, ProposeError, Refusal, SecretHash, TimestampMs, User, UserId,
-    UserRole,
+    Action, Actor, Command, JobLog, ProposeError, Refusal, SecretHash, TimestampMs, UserId,
+    UserRole, normalized_email,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -103,7 +103,7 @@ pub(crate) async fn login(
         ));
     }
     let email = normalized_email(&login.email);
-    let address = connection.peer.ip();
+    let address = connection.address;
     app.login_limits
         .attempt(&email, address)
         .map_err(|wait_seconds| {
@@ -113,8 +113,8 @@ pub(crate) async fn login(
             )
             .retry_after_seconds(wait_seconds)
         })?;
-    let user = app.log.read(|state| user_by_email(state, &email).cloned());
-    let expected = user.as_ref().map(|user| user.password_hash.clone());
+    let user = app.log.read(|state| state.user_by_email(&email).cloned());
+    let expected = user.as_ref().and_then(|user| user.password_hash.clone());
     let is_right = app.passwords.verify(login.password, expected).await?;
     let user = user.filter(|_| is_right).ok_or_else(|| {
         Problem::new(
@@ -130,13 +130,14 @@ pub(crate) async fn login(
         session: SecretHash::of(secret.as_bytes()),
         user: user.id,
         expires_at: TimestampMs::now().plus(SESSION_LIFE),
+        agent: String::new(),
     };
     app.propose(actor, created).await?;
     end_session(&app, old.as_deref()).await;
 
     let identity = Identity::User {
         id: user.id,
-        email: user.email,
+        email: user.email.unwrap_or_default(),
         role: user.role,
     };
     let user = UserView::of(&identity);
@@ -172,16 +173,6 @@ pub(crate) async fn logout(
     Ok((StatusCode::NO_CONTENT, jar).into_response())
 }
 
-/// E-mail addresses are compared without their case, though the standard would allow it.
-fn normalized_email(email: &str) -> String {
-    email.trim().to_lowercase()
-}
-
-fn user_by_email<'a>(state: &'a jiggablend_raft::State, email: &str) -> Option<&'a User> {
-    let mut users = state.users.values();
-    users.find(|user| normalized_email(&user.email) == email)
-}
-
 /// Makes the test user of `LOCAL_TEST_EMAIL` and `LOCAL_TEST_PASSWORD` where no account has that
 /// e-mail address. Called by the node when it has a leader. The farm's first account is an admin.
 pub async fn ensure_test_user(
@@ -191,27 +182,28 @@ pub async fn ensure_test_user(
 ) -> Result<(), ProposeError> {
     let email = normalized_email(email);
     let (is_there, is_first) = log.read(|state| {
-        let is_there = user_by_email(state, &email).is_some();
+        let is_there = state.user_by_email(&email).is_some();
         (is_there, state.users.is_empty())
     });
     if is_there {
         return Ok(());
     }
     let password_hash = passwords::hash(password.to_owned()).await;
-    let command = Command {
-        at: TimestampMs::now(),
-        actor: Actor::Node(log.status().node),
-        action: Action::UserCreated {
+    let command = Command::new(
+        Actor::Node(log.status().node),
+        Action::UserCreated {
             user: UserId::new(),
-            email,
-            password_hash,
+            name: String::new(),
+            email: Some(email),
+            password_hash: Some(password_hash),
+            identity: None,
             role: if is_first {
                 UserRole::Admin
             } else {
                 UserRole::Member
             },
         },
-    };
+    );
     match log.propose(command).await {
         // Another node was first.
         Ok(_) | Err(ProposeError::Refused(Refusal::Conflict(_))) => Ok(()),

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use jiggablend_raft::{Job, JobId, NodeId, Owner};
+use jiggablend_raft::{Job, JobId, NodeId, Owner, UserId};
 use serde::Serialize;
 
-use crate::access::Caller;
+use crate::access::{Caller, Identity};
 
 /// What closes the list that holds an event's pieces.
 const CHANGES_END: &[u8] = b"]}\n\n";
@@ -29,19 +29,32 @@ pub(super) enum Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Audience {
     Everyone,
-    /// Those who may see the job.
-    Job(Owner),
+    /// Those who may see the job: the same rule as [`Caller::may_see`], for a job as it was when
+    /// the event was rendered.
+    Job {
+        owner: Owner,
+        shared_with: Vec<UserId>,
+    },
 }
 
 impl Audience {
     pub(super) fn of(job: &Job) -> Self {
-        Self::Job(job.owner)
+        Self::Job {
+            owner: job.owner,
+            shared_with: job.shares.keys().copied().collect(),
+        }
     }
 
     fn has(&self, caller: &Caller) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Job(owner) => caller.sees_all() || *owner == caller.owner(),
+            Self::Job { owner, shared_with } => {
+                let is_shared = match &caller.identity {
+                    Identity::User { id, .. } => shared_with.contains(id),
+                    Identity::Operator(_) => false,
+                };
+                caller.sees_all() || *owner == caller.owner() || is_shared
+            }
         }
     }
 }
@@ -263,13 +276,15 @@ fn append_json(text: &mut Vec<u8>, value: &impl Serialize) {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::collections::BTreeMap;
+
     use jiggablend_raft::{
-        JobSettings, JobState, SecretHash, TaskCounts, TimestampMs, UserId, UserRole,
+        JobSettings, JobState, SecretHash, ShareAccess, TaskCounts, TimestampMs, UserRole,
     };
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::access::{Credential, Identity};
+    use crate::access::Credential;
 
     fn job_of(owner: Owner) -> Job {
         Job {
@@ -280,6 +295,8 @@ mod tests {
                 frames: None,
                 video: false,
             },
+            frames_from_scene: true,
+            shares: BTreeMap::new(),
             state: JobState::AwaitingScene,
             created_at: TimestampMs(1),
             started_at: None,
@@ -313,7 +330,10 @@ mod tests {
     #[test]
     fn each_caller_gets_the_pieces_that_are_theirs() {
         let (ada, bob, eve) = (UserId::new(), UserId::new(), UserId::new());
-        let (of_ada, of_bob) = (job_of(Owner::User(ada)), job_of(Owner::User(bob)));
+        let of_ada = job_of(Owner::User(ada));
+        let mut of_bob = job_of(Owner::User(bob));
+        let guest = UserId::new();
+        of_bob.shares.insert(guest, ShareAccess::View);
         let mut event = EventBuilder::changes(5, 7, true);
         event.push_of_job(&of_ada, &json!({"job": "of ada"}));
         event.push_of_job(&of_bob, &json!({"job": "of bob"}));
@@ -329,6 +349,7 @@ mod tests {
         );
         assert_eq!(seen(ada, UserRole::Member), changes(json!([all_1, all_3])));
         assert_eq!(seen(bob, UserRole::Viewer), changes(json!([all_2])));
+        assert_eq!(seen(guest, UserRole::Member), changes(json!([all_2])));
         assert_eq!(seen(eve, UserRole::Member), None);
         assert_eq!(
             seen(eve, UserRole::Admin),

@@ -78,11 +78,12 @@ pub(super) async fn change_events<'a>(
 /// Each thing once, in the order of its newest change.
 fn newest_of_each(changes: &[Change]) -> Vec<Change> {
     let mut seen = HashSet::new();
+    // Revocations are between the leader and a runner: the task's own change tells the rest.
+    let is_told = |change: &Change| !matches!(change, Change::Revoked(..) | Change::Delivery(_));
     let mut newest: Vec<Change> = changes
         .iter()
         .rev()
-        // Revocations are between the leader and a runner; the task's own change tells the rest.
-        .filter(|change| !matches!(change, Change::Revoked(..)) && seen.insert(**change))
+        .filter(|change| is_told(change) && seen.insert(**change))
         .copied()
         .collect();
     newest.reverse();
@@ -129,7 +130,7 @@ fn render(
                     event.push_node(id, &ChangeView::Node(&view), work);
                 }
             }
-            Change::Revoked(..) => {}
+            Change::Revoked(..) | Change::Delivery(_) => {}
         }
     }
     event.build()

@@ -133,7 +133,7 @@ fn find(app: &App, job: JobId, id: &str) -> Result<(File, Vec<PeerId>), Problem>
             .iter()
             .filter_map(|node| state.nodes.get(node))
             .filter(|node| !node.removed)
-            .filter_map(|node| node.peer_id.parse().ok());
+            .filter_map(|node| node.peer_id()?.parse().ok());
         Some((file.clone(), holders.collect()))
     });
     found.ok_or_else(unknown)

@@ -87,7 +87,7 @@ impl OwnerView {
     fn of(state: &State, owner: Owner) -> Self {
         match owner {
             Owner::User(id) => {
-                let email = state.users.get(&id).map(|user| user.email.clone());
+                let email = state.users.get(&id).and_then(|user| user.email.clone());
                 Self {
                     id: id.to_string(),
                     name: email.clone().unwrap_or_else(|| "a former user".to_owned()),

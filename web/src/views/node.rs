@@ -16,7 +16,7 @@ use crate::access::Caller;
 pub(crate) struct NodeView {
     id: NodeId,
     name: String,
-    peer_id: String,
+    peer_id: Option<String>,
     web_address: Option<String>,
     version: String,
     roles: Roles,
@@ -80,7 +80,7 @@ impl Nodes {
         NodeView {
             id: node.id,
             name: node.name.clone(),
-            peer_id: node.peer_id.clone(),
+            peer_id: node.peer_id().map(str::to_owned),
             web_address: node.web_address.clone(),
             version: node.version.clone(),
             roles: node.roles,
