@@ -58,7 +58,7 @@ impl FarmDoor {
         let own = (self.mesh.peer_id(), self.mesh.addresses());
         let others = self.log.read(|state| {
             state
-                .members()
+                .mesh_members()
                 .filter(|node| node.id != self.node)
                 .filter_map(dial_addresses)
                 .collect::<Vec<_>>()
@@ -72,9 +72,9 @@ impl FarmDoor {
 
 /// Where a member can be dialled, as libp2p has it; `None` where its record cannot be read.
 pub(crate) fn dial_addresses(node: &Node) -> Option<(PeerId, Vec<jiggablend_transfer::Multiaddr>)> {
-    let peer = node.peer_id.parse().ok()?;
+    let peer = node.peer_id()?.parse().ok()?;
     let addresses = node
-        .addresses
+        .addresses()
         .iter()
         .filter_map(|address| address.parse().ok())
         .collect();
@@ -104,10 +104,9 @@ impl Admission for FarmDoor {
                 voter: false,
                 runner: true,
             });
-        let command = Command {
-            at: TimestampMs::now(),
-            actor: Actor::Node(self.node),
-            action: Action::NodeAdmitted {
+        let command = Command::new(
+            Actor::Node(self.node),
+            Action::NodeAdmitted {
                 ticket,
                 node: NewNode {
                     name: request.name,
@@ -116,7 +115,7 @@ impl Admission for FarmDoor {
                     roles,
                 },
             },
-        };
+        );
         let node = match self.log.propose(command).await {
             Ok(Effect::Admitted(node)) => node,
             Ok(other) => {
@@ -171,6 +170,7 @@ impl TicketMaker for FarmDoor {
             .propose(Command {
                 at,
                 actor,
+                from: None,
                 action: Action::TicketCreated {
                     ticket: SecretHash::of(&secret),
                     roles,

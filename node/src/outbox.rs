@@ -5,7 +5,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiggablend_raft::{
     Action, Actor, Command, Epoch, JobId, JobLog, NodeId, ProposeError, SceneFacts, TaskId,
-    TimestampMs,
 };
 use jiggablend_transfer::PeerId;
 use tokio::sync::mpsc;
@@ -31,11 +30,7 @@ impl LogOutbox {
     /// Proposes until the command is applied or refused: a rendered frame is not given up
     /// because the farm has no leader for a while.
     async fn deliver(&self, action: Action) {
-        let command = Command {
-            at: TimestampMs::now(),
-            actor: Actor::Node(self.node),
-            action,
-        };
+        let command = Command::new(Actor::Node(self.node), action);
         loop {
             let proposed = tokio::select! {
                 proposed = self.log.propose(command.clone()) => proposed,

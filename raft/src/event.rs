@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, FileId, JobId, NodeId, TaskId};
+use crate::{DeliveryId, Epoch, FileId, JobId, NodeId, TaskId};
 
 /// Everything that one log entry changed. `index` is the SSE event id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,4 +25,7 @@ pub enum Change {
     /// The node's runner must stop with the lease of this epoch: cancelled, removed, or taken
     /// back. The task may be under a newer lease already.
     Revoked(TaskId, Epoch, NodeId),
+    /// There is something to deliver to a webhook, or something came of it. For the leader; not
+    /// for those who watch jobs.
+    Delivery(DeliveryId),
 }

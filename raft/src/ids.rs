@@ -15,6 +15,7 @@ use uuid::Uuid;
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NodeId(pub u64);
 
 impl fmt::Display for NodeId {
@@ -42,6 +43,7 @@ macro_rules! uuid_id {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
         pub struct $name(pub Uuid);
 
         impl $name {
@@ -55,6 +57,12 @@ macro_rules! uuid_id {
         impl Default for $name {
             fn default() -> Self {
                 Self::new()
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
             }
         }
 
@@ -86,6 +94,49 @@ uuid_id!(
     /// A user's account.
     UserId
 );
+uuid_id!(
+    /// An API token.
+    TokenId
+);
+uuid_id!(
+    /// An invitation to make an account.
+    InvitationId
+);
+uuid_id!(
+    /// A token with which runners that speak only HTTP register.
+    RegistrationTokenId
+);
+uuid_id!(
+    /// A webhook.
+    WebhookId
+);
+
+/// An id that follows from `parts`, for creates that must make one thing however often they are
+/// asked for: a UUIDv8 (RFC 9562) of the blake3 hash over the parts, each after its length.
+pub fn derived_uuid(parts: &[&[u8]]) -> Uuid {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// One event on its way to one webhook; given when it is enqueued, counting from 1.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct DeliveryId(pub u64);
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// A task of a job: its place in the job's task list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,6 +154,7 @@ impl fmt::Display for TaskId {
 /// A frame's number as Blender counts it; may be negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FrameNumber(pub i32);
 
 impl fmt::Display for FrameNumber {
@@ -116,6 +168,7 @@ impl fmt::Display for FrameNumber {
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Epoch(pub u32);
 
 impl Epoch {
@@ -137,6 +190,7 @@ impl fmt::Display for Epoch {
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TimestampMs(pub u64);
 
 impl TimestampMs {

@@ -14,6 +14,7 @@ pub(crate) fn command(at: u64, action: Action) -> Command {
     Command {
         at: TimestampMs(at),
         actor: Actor::Farm,
+        from: None,
         action,
     }
 }
@@ -288,13 +289,16 @@ impl Story {
                 session: self.hash(),
                 user,
                 expires_at: TimestampMs(self.at + self.random.random_range(0..2_000)),
+                agent: "curl".into(),
             },
             _ => {
                 let id = self.id();
                 Action::UserCreated {
                     user: UserId(Uuid::from_u128(id)),
-                    email: format!("{}@example.org", id % 5),
-                    password_hash: "argon2id".into(),
+                    name: format!("user {id}"),
+                    email: Some(format!("{}@example.org", id % 5)),
+                    password_hash: Some("argon2id".into()),
+                    identity: None,
                     role: UserRole::Member,
                 }
             }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, ProposeError, TimestampMs};
+use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, ProposeError};
 use jiggablend_transfer::Content;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -55,11 +55,7 @@ impl App {
         actor: Actor,
         action: Action,
     ) -> Result<Effect, ProposeError> {
-        let command = Command {
-            at: TimestampMs::now(),
-            actor,
-            action,
-        };
+        let command = Command::new(actor, action);
         self.log.propose(command).await
     }
 }

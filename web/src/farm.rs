@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{NodeId, Roles, TimestampMs};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::access::Caller;
 use crate::app::App;
@@ -18,8 +19,8 @@ use crate::views::{NodeView, Nodes};
 const DEFAULT_TICKET_SECONDS: u64 = 15 * 60;
 const TICKET_SECONDS: std::ops::RangeInclusive<u64> = 1..=30 * 24 * 60 * 60;
 
-#[derive(Serialize)]
-struct FarmView {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FarmView {
     id: String,
     name: String,
     fingerprint: String,
@@ -33,6 +34,8 @@ struct FarmView {
     projected_index: u64,
 }
 
+/// The farm and its Raft group.
+#[utoipa::path(get, path = "/api/farm", tag = "farm", responses((status = 200, body = FarmView)))]
 pub(crate) async fn farm(State(app): State<App>) -> Result<Response, Problem> {
     let status = app.log.status();
     let view = app.log.read(|state| {
@@ -61,11 +64,13 @@ pub(crate) async fn farm(State(app): State<App>) -> Result<Response, Problem> {
     Ok(Json(view).into_response())
 }
 
-#[derive(Serialize)]
-struct NodeList {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NodeList {
     nodes: Vec<NodeView>,
 }
 
+/// The farm's nodes: what they can and what they do now.
+#[utoipa::path(get, path = "/api/nodes", tag = "farm", responses((status = 200, body = NodeList)))]
 pub(crate) async fn nodes(State(app): State<App>, caller: Caller) -> Response {
     let nodes = Nodes::new(app.log.status(), &app.live);
     let nodes = app.log.read(|state| {
@@ -77,10 +82,11 @@ pub(crate) async fn nodes(State(app): State<App>, caller: Caller) -> Response {
     Json(NodeList { nodes }).into_response()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTicket {
     #[serde(default = "default_ticket_seconds")]
+    #[schema(minimum = 1, maximum = 2_592_000)]
     ttl_seconds: u64,
     #[serde(default)]
     reusable: bool,
@@ -98,12 +104,14 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Serialize)]
-struct TicketView {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TicketView {
     ticket: String,
     expires_at_ms: TimestampMs,
 }
 
+/// Makes a ticket for a new node. It is shown once.
+#[utoipa::path(post, path = "/api/tickets", tag = "farm", request_body = NewTicket, responses((status = 201, body = TicketView)))]
 pub(crate) async fn make_ticket(
     State(app): State<App>,
     caller: Caller,

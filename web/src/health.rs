@@ -11,11 +11,13 @@ use crate::problem::{Problem, ProblemKind};
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The process serves.
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, content_type = "text/plain", body = String)))]
 pub(crate) async fn live() -> &'static str {
     "ok\n"
 }
 
 /// This node's state is up to date with a leader that it can reach.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, content_type = "text/plain", body = String)))]
 pub(crate) async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     let not_ready = |why: String| Problem::new(ProblemKind::NotReady, why).retry_after_seconds(2);
     if let Some(reason) = app.log.stopped().now_or_never() {

@@ -10,6 +10,7 @@ use jiggablend_raft::{
     Action, FrameList, Job, JobId, JobSettings, JobState, ProposeError, Refusal,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::access::{Caller, OwnedJob};
 use crate::app::App;
@@ -21,17 +22,25 @@ const MAX_NAME_CHARS: usize = 200;
 const DEFAULT_PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewJob {
     #[serde(default)]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: String,
+    /// Ranges, ranges with a step, and single frames: `1-250`, `1-100x5`, `3,7,9`.
+    #[schema(pattern = r"^\s*[+-]?\d+.*$", example = "1-24")]
     frames: Option<String>,
     #[serde(default)]
     video: bool,
     id: Option<JobId>,
 }
 
+/// Creates a job, which waits for its scene file.
+#[utoipa::path(
+    post, path = "/api/jobs", tag = "jobs", request_body = NewJob,
+    responses((status = 201, body = JobView, headers(("location" = String)))),
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -100,6 +109,11 @@ fn look(app: &App, caller: &Caller, id: JobId) -> Result<Json<JobView>, Problem>
         .ok_or_else(|| Problem::unknown_job(&id.to_string()))
 }
 
+/// A job and its tasks.
+#[utoipa::path(
+    get, path = "/api/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)),
+    responses((status = 200, body = JobView)),
+)]
 pub(crate) async fn get(
     State(app): State<App>,
     caller: Caller,
@@ -108,15 +122,16 @@ pub(crate) async fn get(
     look(&app, &caller, id).map(IntoResponse::into_response)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
     limit: Option<usize>,
     before: Option<JobId>,
 }
 
-#[derive(Serialize)]
-struct JobPage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct JobPage {
     jobs: Vec<JobSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_before: Option<JobId>,
@@ -127,6 +142,8 @@ fn came_to_nothing(job: &Job) -> bool {
     job.state == JobState::Cancelled && job.tasks.is_empty()
 }
 
+/// The caller's jobs, newest first; admins see all.
+#[utoipa::path(get, path = "/api/jobs", tag = "jobs", params(Page), responses((status = 200, body = JobPage)))]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -175,6 +192,11 @@ pub(crate) async fn list(
     Ok(Json(page).into_response())
 }
 
+/// Cancels a job.
+#[utoipa::path(
+    delete, path = "/api/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)),
+    responses((status = 200, body = JobView)),
+)]
 pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,

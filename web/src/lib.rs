@@ -20,6 +20,7 @@ mod health;
 mod jobs;
 mod json;
 mod live;
+mod openapi;
 mod page;
 mod problem;
 mod routes;
@@ -32,5 +33,6 @@ mod tests;
 
 pub use auth::ensure_test_user;
 pub use blend::{BlendError, SceneError, check_scene};
+pub use connections::{Certificates, TlsFiles};
 pub use live::*;
 pub use server::*;

@@ -5,6 +5,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{ProposeError, Refusal};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 macro_rules! problem_kinds {
     ($($kind:ident = $status:ident, $name:literal, $title:literal;)*) => {
@@ -32,6 +33,7 @@ macro_rules! problem_kinds {
 problem_kinds! {
     BadJson = BAD_REQUEST, "bad-json", "The body is not JSON";
     BadUpload = BAD_REQUEST, "bad-upload", "The upload cannot be read";
+    TlsNeeded = BAD_REQUEST, "tls-needed", "The node speaks TLS";
     NotSignedIn = UNAUTHORIZED, "not-signed-in", "Not signed in";
     WrongCredentials = UNAUTHORIZED, "wrong-credentials", "Wrong e-mail address or password";
     NotAllowed = FORBIDDEN, "not-allowed", "Not allowed";
@@ -72,8 +74,11 @@ pub(crate) struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+/// RFC 9457.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody<'a> {
+    /// `urn:jiggablend:problem:NAME`
     r#type: String,
     title: &'a str,
     status: u16,

@@ -1,23 +1,29 @@
 //! The route table: every route of the API, and who may call it.
 //!
-//! A route comes into being only through [`Route::new`], which takes its [`Access`]; the guard
-//! stands before each handler. The tests go through the same table.
+//! A route comes into being only through [`Route::new`], which takes its [`Access`] and a handler
+//! with its OpenAPI annotation. The guard stands before each handler, and the document at
+//! `/api/openapi.json` is made from this table. The tests go through the same table.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::MethodRouter;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::Predicate;
 use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{PathItem, RefOr};
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::routes;
 
 use crate::access::{Access, Rule, guard};
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
-use crate::{auth, events, farm, files, health, jobs, page, upload};
+use crate::{auth, events, farm, files, health, jobs, openapi, page, upload};
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -25,47 +31,92 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 /// One line of the table.
 pub(crate) struct Route {
     pub(crate) method: Method,
-    pub(crate) path: &'static str,
+    pub(crate) path: String,
     pub(crate) access: Access,
+    pub(crate) operation: Operation,
+    /// What the operation refers to.
+    pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
     handler: MethodRouter<App>,
 }
 
 impl Route {
-    fn new(method: Method, path: &'static str, access: Access, handler: MethodRouter<App>) -> Self {
+    /// `documented` is `routes!(handler)` of one handler.
+    fn new(access: Access, documented: UtoipaMethodRouter<App>) -> Self {
+        let (schemas, paths, handler) = documented;
+        let (path, item) = paths
+            .paths
+            .into_iter()
+            .next()
+            .expect("a handler has a path");
+        let (method, operation) = the_operation(item);
+        // To look is not enough for a route that changes something.
+        assert!(
+            method.is_safe() || access != Access::JobReader,
+            "{method} {path} changes a job and needs more than JobReader"
+        );
         Self {
             method,
             path,
             access,
+            operation,
+            schemas,
             handler,
         }
     }
+
+    /// For bodies of any size: the handler bounds them itself.
+    fn unbounded_body(mut self) -> Self {
+        self.handler = self.handler.layer(DefaultBodyLimit::disable());
+        self
+    }
+}
+
+fn the_operation(item: PathItem) -> (Method, Operation) {
+    let operations = [
+        (Method::GET, item.get),
+        (Method::PUT, item.put),
+        (Method::POST, item.post),
+        (Method::DELETE, item.delete),
+        (Method::PATCH, item.patch),
+        (Method::HEAD, item.head),
+        (Method::OPTIONS, item.options),
+    ];
+    let mut present = operations
+        .into_iter()
+        .filter_map(|(method, operation)| Some((method, operation?)));
+    let found = present.next().expect("a handler has a method");
+    assert!(present.next().is_none(), "one line, one method");
+    found
 }
 
 #[rustfmt::skip]
 pub(crate) fn table() -> Vec<Route> {
-    use Access::{Admin, JobOwner, JobReader, Member, Public, SignedIn};
-    const GET: Method = Method::GET;
-    const POST: Method = Method::POST;
-    const DELETE: Method = Method::DELETE;
-    let upload = post(upload::upload).layer(DefaultBodyLimit::disable());
+    use Access::{Admin, JobManager, JobReader, Member, Public, SignedIn};
     vec![
-        Route::new(GET,    "/api/auth/providers",    Public,    get(auth::providers)),
-        Route::new(POST,   "/api/auth/login",        Public,    post(auth::login)),
-        Route::new(POST,   "/api/auth/logout",       SignedIn,  post(auth::logout)),
-        Route::new(GET,    "/api/auth/me",           SignedIn,  get(auth::me)),
-        Route::new(POST,   "/api/jobs",              Member,    post(jobs::create)),
-        Route::new(GET,    "/api/jobs",              SignedIn,  get(jobs::list)),
-        Route::new(GET,    "/api/jobs/{id}",         JobReader, get(jobs::get)),
-        Route::new(DELETE, "/api/jobs/{id}",         JobOwner,  delete(jobs::cancel)),
-        Route::new(POST,   "/api/jobs/{id}/upload",  JobOwner,  upload),
-        Route::new(GET,    "/api/jobs/{id}/files",   JobReader, get(files::list)),
-        Route::new(GET,    "/api/jobs/{id}/files/{file}/download", JobReader, get(files::download)),
-        Route::new(GET,    "/api/events",            SignedIn,  get(events::events)),
-        Route::new(GET,    "/api/farm",              SignedIn,  get(farm::farm)),
-        Route::new(GET,    "/api/nodes",             SignedIn,  get(farm::nodes)),
-        Route::new(POST,   "/api/tickets",           Admin,     post(farm::make_ticket)),
-        Route::new(GET,    "/livez",                 Public,    get(health::live)),
-        Route::new(GET,    "/readyz",                Public,    get(health::ready)),
+        Route::new(Public,     routes!(auth::providers)),
+        Route::new(Public,     routes!(auth::login)),
+        Route::new(SignedIn,   routes!(auth::logout)),
+        Route::new(SignedIn,   routes!(auth::me)),
+
+        Route::new(Member,     routes!(jobs::create)),
+        Route::new(SignedIn,   routes!(jobs::list)),
+        Route::new(JobReader,  routes!(jobs::get)),
+        Route::new(JobManager, routes!(jobs::cancel)),
+        Route::new(JobManager, routes!(upload::upload)).unbounded_body(),
+        Route::new(JobReader,  routes!(files::list)),
+        Route::new(JobReader,  routes!(files::download)),
+
+        Route::new(SignedIn,   routes!(events::events)),
+
+        Route::new(SignedIn,   routes!(farm::farm)),
+        Route::new(SignedIn,   routes!(farm::nodes)),
+        Route::new(Admin,      routes!(farm::make_ticket)),
+
+        Route::new(Public,     routes!(openapi::document)),
+        Route::new(Public,     routes!(openapi::docs)),
+        Route::new(Public,     routes!(openapi::docs_file)),
+        Route::new(Public,     routes!(health::live)),
+        Route::new(Public,     routes!(health::ready)),
     ]
 }
 
@@ -73,13 +124,6 @@ pub(crate) fn table() -> Vec<Route> {
 pub(crate) fn router(app: App) -> Router {
     let mut router = Router::new();
     for route in table() {
-        // To look is not enough for a route that changes something.
-        assert!(
-            route.method.is_safe() || route.access != Access::JobReader,
-            "{} {} changes a job and needs JobOwner",
-            route.method,
-            route.path
-        );
         let rule = Rule {
             app: app.clone(),
             access: route.access,
@@ -87,7 +131,7 @@ pub(crate) fn router(app: App) -> Router {
         let guarded = route
             .handler
             .route_layer(middleware::from_fn_with_state(rule, guard));
-        router = router.route(route.path, guarded);
+        router = router.route(&route.path, guarded);
     }
     let layers = ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(|panic| {

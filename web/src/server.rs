@@ -9,7 +9,8 @@ use jiggablend_transfer::Content;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::{LiveBoard, connections, routes};
+use crate::connections::{self, Certificates, Doors};
+use crate::{LiveBoard, routes};
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -21,6 +22,10 @@ pub struct WebConfig {
     pub max_upload_bytes: u64,
     /// On how many nodes an upload is kept before it is acknowledged.
     pub copies: usize,
+    /// The web port speaks TLS with it; plainly only to programs on this machine.
+    pub certificates: Option<Arc<Certificates>>,
+    /// Proxies whose `X-Forwarded-…` headers are believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 /// Makes tickets. The node implements it: a ticket names mesh addresses.
@@ -52,8 +57,12 @@ impl WebServer {
         listener: tokio::net::TcpListener,
         stop: CancellationToken,
     ) -> std::io::Result<()> {
+        let doors = Doors::new(
+            self.config.certificates.clone(),
+            self.config.trusted_proxies.clone(),
+        );
         let app = App::new(self, stop.clone());
-        connections::serve(listener, routes::router(app), stop).await;
+        connections::serve(listener, doors, routes::router(app), stop).await;
         Ok(())
     }
 }

@@ -24,6 +24,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::io::StreamReader;
 
+use utoipa::ToSchema;
+
 use crate::access::{Caller, OwnedJob};
 use crate::app::App;
 use crate::blend::{BlendCheck, BlendError, BlendFacts};
@@ -60,6 +62,23 @@ enum UploadError {
     CheckFailed,
 }
 
+/// The body of an upload, as `curl -F file=@scene.blend` sends it.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "its shape is for the document; the body is read as it comes"
+)]
+struct SceneUpload {
+    #[schema(value_type = String, format = Binary)]
+    file: (),
+}
+
+/// Gives a job its scene file, and the job starts.
+#[utoipa::path(
+    post, path = "/api/jobs/{id}/upload", tag = "jobs", params(("id" = JobId, Path)),
+    request_body(content = SceneUpload, content_type = "multipart/form-data"),
+    responses((status = 201, body = FileView)),
+)]
 pub(crate) async fn upload(
     State(app): State<App>,
     caller: Caller,

@@ -75,7 +75,7 @@ fn content_ref(state: &State, file: &File) -> ContentRef {
         .iter()
         .filter_map(|node| state.nodes.get(node))
         .filter(|node| !node.removed)
-        .map(|node| node.peer_id.clone())
+        .filter_map(|node| node.peer_id().map(str::to_owned))
         .collect();
     ContentRef {
         content: file.content,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use jiggablend_raft::{
     Action, Actor, Applied, Change, Command, Epoch, JobLog, LeaseEnd, NodeId, State, TaskId,
-    TimestampMs,
 };
 use jiggablend_web::TaskProgress;
 use tokio::sync::{broadcast, mpsc};
@@ -177,7 +176,7 @@ impl Reign {
                         self.order(node, ToNode::Revoke(task, epoch));
                     }
                     Change::Node(node) => self.on_node_changed(state, node),
-                    Change::Job(_) | Change::File(..) => {}
+                    Change::Job(_) | Change::File(..) | Change::Delivery(_) => {}
                 }
             }
         });
@@ -393,11 +392,7 @@ impl Reign {
     fn propose(&self, action: Action, about: Proposed) {
         let (log, ended) = (self.log.clone(), self.proposals.0.clone());
         tokio::spawn(async move {
-            let command = Command {
-                at: TimestampMs::now(),
-                actor: Actor::Farm,
-                action,
-            };
+            let command = Command::new(Actor::Farm, action);
             if let Err(error) = log.propose(command).await {
                 debug!("a proposal of the leader came to nothing: {error}");
             }

@@ -22,10 +22,10 @@ pub(super) struct Group {
 /// a decision of its own. New voters come from the nodes with the voter role that are `linked`,
 /// so that a node that has never been heard of is not counted on.
 pub(super) fn plan_group(state: &State, now: &Group, linked: &BTreeSet<NodeId>) -> Option<Group> {
-    let members: BTreeSet<NodeId> = state.members().map(|node| node.id).collect();
+    let members: BTreeSet<NodeId> = state.mesh_members().map(|node| node.id).collect();
     let mut voters: BTreeSet<NodeId> = now.voters.intersection(&members).copied().collect();
     let candidates: Vec<NodeId> = state
-        .members()
+        .mesh_members()
         .filter(|node| node.roles.voter && linked.contains(&node.id) && !voters.contains(&node.id))
         .map(|node| node.id)
         .collect();

@@ -278,6 +278,7 @@ pub(super) mod test_state {
         let command = Command {
             at: TimestampMs(at),
             actor: Actor::Farm,
+            from: None,
             action,
         };
         state.apply(&command, &mut Vec::new())

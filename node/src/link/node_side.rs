@@ -96,7 +96,7 @@ impl NodeSide {
     fn leader_peer(&self, leadership: Leadership) -> Option<PeerId> {
         let leader = leadership.leader?;
         self.log
-            .read(|state| state.nodes.get(&leader)?.peer_id.parse().ok())
+            .read(|state| state.nodes.get(&leader)?.peer_id()?.parse().ok())
     }
 
     /// Does what the leader says and tells it how things are, until the link is cut.

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use jiggablend_raft::{
-    Action, Actor, Command, JobLog, NodeId, RunnerFacts, SecretHash, TimestampMs,
-};
+use jiggablend_raft::{Action, Actor, Command, JobLog, NodeId, RunnerFacts, SecretHash};
 use jiggablend_transfer::Mesh;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +60,7 @@ impl Announcer {
         let announced = self.log.read(|state| {
             let node = state.nodes.get(&self.node)?;
             Some(Announcement {
-                addresses: node.addresses.clone(),
+                addresses: node.addresses().to_vec(),
                 web_address: node.web_address.clone(),
                 version: node.version.clone(),
                 runner: node.runner.clone(),
@@ -74,10 +72,9 @@ impl Announcer {
     }
 
     async fn announce(&self, news: Announcement) -> Result<(), jiggablend_raft::ProposeError> {
-        let command = Command {
-            at: TimestampMs::now(),
-            actor: Actor::Node(self.node),
-            action: Action::NodeAnnounced {
+        let command = Command::new(
+            Actor::Node(self.node),
+            Action::NodeAnnounced {
                 node: self.node,
                 addresses: news.addresses,
                 web_address: news.web_address,
@@ -85,7 +82,7 @@ impl Announcer {
                 runner: news.runner,
                 operator_token: news.operator_token,
             },
-        };
+        );
         self.log.propose(command).await.map(|_| ())
     }
 }

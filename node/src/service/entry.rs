@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use ed25519_dalek::SigningKey;
-use jiggablend_raft::{
-    Action, Actor, Command, FarmId, JobLog, NewNode, NodeId, Roles, TimestampMs,
-};
+use jiggablend_raft::{Action, Actor, Command, FarmId, JobLog, NewNode, NodeId, Roles};
 use jiggablend_transfer::{DiscoveredFarm, FarmBeacon, Member, Mesh, Ticket};
 use tokio::time::timeout;
 
@@ -63,10 +61,9 @@ pub(super) async fn create_farm(
 ) -> anyhow::Result<Membership> {
     let key = SigningKey::from_bytes(&rand::random());
     let public_key = key.verifying_key().to_bytes();
-    let command = Command {
-        at: TimestampMs::now(),
-        actor: Actor::Node(FIRST_NODE),
-        action: Action::FarmCreated {
+    let command = Command::new(
+        Actor::Node(FIRST_NODE),
+        Action::FarmCreated {
             farm: FarmId::of_public_key(&public_key),
             name: farm_name,
             public_key,
@@ -81,7 +78,7 @@ pub(super) async fn create_farm(
                 },
             },
         },
-    };
+    );
     log.create_farm(command)
         .await
         .context("cannot make a new farm")?;

@@ -42,7 +42,7 @@ impl Housekeeper {
             match *change {
                 Change::Node(_) => self.set_members(),
                 Change::Task(task) => self.forget_if_ended(task),
-                Change::Job(_) | Change::File(..) | Change::Revoked(..) => {}
+                Change::Job(_) | Change::File(..) | Change::Revoked(..) | Change::Delivery(_) => {}
             }
         }
     }
@@ -50,7 +50,7 @@ impl Housekeeper {
     fn set_members(&self) {
         let mut members: Vec<Member> = self.log.read(|state| {
             state
-                .members()
+                .mesh_members()
                 .filter(|node| node.id != self.node)
                 .filter_map(dial_addresses)
                 .map(|(peer, addresses)| Member { peer, addresses })

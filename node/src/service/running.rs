@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiggablend_raft::{
-    Action, Actor, Command, Epoch, JobLog, LeaseEnd, NodeId, SecretHash, TaskId, TimestampMs,
+    Action, Actor, Command, Epoch, JobLog, LeaseEnd, NodeId, SecretHash, TaskId,
 };
 use jiggablend_transfer::{Content, Mesh, Ticket};
 use jiggablend_web::{LiveBoard, WebConfig, WebServer, ensure_test_user};
@@ -129,6 +129,7 @@ impl Running {
             local_auth,
             store,
             mesh,
+            certificates,
             web,
             web_address,
         } = ground;
@@ -211,6 +212,8 @@ impl Running {
                 local_auth: local_auth.enabled,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
                 copies: options.copies as usize,
+                certificates,
+                trusted_proxies: options.doors.trusted_proxies.clone(),
             },
             log: log.clone(),
             content: content.clone(),
@@ -305,14 +308,13 @@ async fn release(log: &JobLog, node: NodeId, leases: Vec<(TaskId, Epoch)>) {
     if leases.is_empty() {
         return;
     }
-    let command = Command {
-        at: TimestampMs::now(),
-        actor: Actor::Node(node),
-        action: Action::LeasesEnded {
+    let command = Command::new(
+        Actor::Node(node),
+        Action::LeasesEnded {
             leases,
             reason: LeaseEnd::Released,
         },
-    };
+    );
     match timeout(RELEASE_TIME, log.propose(command)).await {
         Ok(Ok(_)) => info!("this node's leases were given back"),
         Ok(Err(error)) => warn!("cannot give this node's leases back: {error}"),

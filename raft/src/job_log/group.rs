@@ -109,12 +109,15 @@ fn current(inner: &Inner) -> Current {
 }
 
 fn member(inner: &Inner, node: NodeId) -> Result<Member, JobLogError> {
-    inner.machine.read(|state| match state.nodes.get(&node) {
-        Some(known) if !known.removed => Ok(Member {
-            peer_id: known.peer_id.clone(),
-        }),
-        _ => Err(JobLogError::Membership(format!(
-            "node {node} is no member of the farm"
-        ))),
+    inner.machine.read(|state| {
+        let known = state.nodes.get(&node).filter(|known| !known.removed);
+        match known.and_then(|known| known.peer_id()) {
+            Some(peer_id) => Ok(Member {
+                peer_id: peer_id.to_owned(),
+            }),
+            None => Err(JobLogError::Membership(format!(
+                "node {node} is no member of the farm's mesh"
+            ))),
+        }
     })
 }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Point;
 use crate::consensus::{LogId, StoredMembership};
-use crate::state::Row;
+use crate::state::{RecordKey, Row};
 use crate::{
-    Attempt, Farm, File, FileId, Job, JobId, Node, NodeId, SecretHash, Session, State, Task,
-    Ticket, User, UserId,
+    ApiToken, Attempt, AuditEntry, DeliveryId, Farm, File, FileId, Job, JobId, Node, NodeId,
+    SecretHash, Session, State, Task, Ticket, TokenId, User, UserId,
 };
 
 /// Which rows the projection does not have yet.
@@ -40,6 +40,10 @@ pub(crate) struct Batch {
     pub(crate) membership: StoredMembership,
     pub(crate) farm: Option<Farm>,
     pub(crate) next_node: NodeId,
+    pub(crate) last_delivery: DeliveryId,
+    pub(crate) audit_next: u64,
+    /// Audit entries with smaller numbers are no more.
+    pub(crate) audit_first: u64,
     /// The rows are all there are: what the projection had before must go.
     pub(crate) replaces_everything: bool,
     pub(crate) rows: Rows,
@@ -52,6 +56,11 @@ pub(crate) struct Rows {
     pub(crate) tickets: Vec<(SecretHash, Option<Ticket>)>,
     pub(crate) users: Vec<(UserId, Option<User>)>,
     pub(crate) sessions: Vec<(SecretHash, Option<Session>)>,
+    pub(crate) tokens: Vec<(TokenId, Option<ApiToken>)>,
+    /// An entry never changes.
+    pub(crate) audit: Vec<AuditEntry>,
+    /// With their bodies.
+    pub(crate) records: Vec<(RecordKey, Option<String>)>,
     /// Sorted by job, so that a job's rows stay together.
     pub(crate) jobs: Vec<JobRow>,
     pub(crate) tasks: Vec<(JobId, u32, Task)>,
@@ -68,6 +77,7 @@ impl JobRow {
         Self(Job {
             name: job.name.clone(),
             settings: job.settings.clone(),
+            shares: job.shares.clone(),
             scene_facts: job.scene_facts.clone(),
             failure: job.failure.clone(),
             tasks: Vec::new(),
@@ -90,6 +100,12 @@ impl Batch {
             membership: point.membership.clone(),
             farm: state.farm.clone(),
             next_node: state.next_node,
+            last_delivery: state.last_delivery,
+            audit_next: state.audit_next,
+            audit_first: state
+                .audit
+                .first_key_value()
+                .map_or(state.audit_next, |(number, _)| *number),
             replaces_everything,
             rows,
         }
@@ -109,6 +125,9 @@ fn rows_of(state: &State, pending: &BTreeSet<Row>) -> Rows {
             Row::Ticket(id) => rows.tickets.push((id, state.tickets.get(&id).cloned())),
             Row::User(id) => rows.users.push((id, state.users.get(&id).cloned())),
             Row::Session(id) => rows.sessions.push((id, state.sessions.get(&id).cloned())),
+            Row::Token(id) => rows.tokens.push((id, state.tokens.get(&id).cloned())),
+            Row::Audit(number) => rows.audit.extend(state.audit.get(&number).cloned()),
+            Row::Record(key) => rows.records.push((key, state.record(key))),
             Row::Job(id) => rows.jobs.extend(state.jobs.get(&id).map(JobRow::of)),
             Row::Task(id) => {
                 let task = state.task(id).cloned();
@@ -167,6 +186,13 @@ fn all_rows(state: &State) -> Rows {
         tickets: entries(&state.tickets),
         users: entries(&state.users),
         sessions: entries(&state.sessions),
+        tokens: entries(&state.tokens),
+        audit: state.audit.values().cloned().collect(),
+        records: state
+            .record_keys()
+            .into_iter()
+            .map(|key| (key, state.record(key)))
+            .collect(),
         ..Rows::default()
     };
     for (id, job) in &state.jobs {

@@ -1,11 +1,12 @@
 //! DuckDB as a projection of the state: one thread follows the machine in large transactions.
 //!
-//! [`schema`] has the tables, [`write`] puts a batch into them, [`load`] reads the state back,
+//! [`schema`] has the tables, [`write`] puts a batch into them (as [`rows`]), [`load`] reads the state back,
 //! [`words`] turns values into words and back. Rows and the applied index commit together (I3).
 //! No command waits for any of it; a file that cannot be read or written is set aside and
 //! written anew from the state in memory, as often as it takes.
 
 mod load;
+mod rows;
 mod schema;
 mod words;
 mod write;

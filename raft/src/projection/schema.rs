@@ -8,32 +8,45 @@ use std::path::Path;
 use duckdb::{Config, Connection};
 
 /// Raised with every change of the tables. A file of another version is rebuilt.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 const TABLES: &str = r#"
 CREATE TABLE IF NOT EXISTS meta (
     version UINTEGER, applied_term UBIGINT, applied_leader UBIGINT, applied_index UBIGINT,
-    membership BLOB, next_node UBIGINT, farm VARCHAR, farm_name VARCHAR, farm_public_key BLOB,
-    farm_secret_key BLOB, farm_created_at_ms UBIGINT
+    membership BLOB, next_node UBIGINT, last_delivery UBIGINT, audit_next UBIGINT, farm VARCHAR,
+    farm_name VARCHAR, farm_public_key BLOB, farm_secret_key BLOB, farm_created_at_ms UBIGINT
 );
 CREATE TABLE IF NOT EXISTS node (
-    id UBIGINT, name VARCHAR, peer_id VARCHAR, addresses VARCHAR, web_address VARCHAR,
-    is_voter BOOLEAN, is_runner BOOLEAN, version VARCHAR, runner VARCHAR, operator_token VARCHAR,
-    joined_at_ms UBIGINT, admitted_by VARCHAR, removed BOOLEAN
+    id UBIGINT, name VARCHAR, peer_id VARCHAR, addresses VARCHAR, credential VARCHAR,
+    registered_with VARCHAR, web_address VARCHAR, is_voter BOOLEAN, is_runner BOOLEAN,
+    version VARCHAR, runner VARCHAR, operator_token VARCHAR, joined_at_ms UBIGINT,
+    admitted_by VARCHAR, removed BOOLEAN
 );
 CREATE TABLE IF NOT EXISTS ticket (
-    hash VARCHAR, is_voter BOOLEAN, is_runner BOOLEAN, expires_at_ms UBIGINT, reusable BOOLEAN,
+    hash VARCHAR, is_voter BOOLEAN, is_runner BOOLEAN, created_at_ms UBIGINT,
+    created_by_kind VARCHAR, created_by_id VARCHAR, expires_at_ms UBIGINT, reusable BOOLEAN,
     spent_by UBIGINT
 );
 CREATE TABLE IF NOT EXISTS "user" (
-    id VARCHAR, email VARCHAR, password_hash VARCHAR, role VARCHAR, created_at_ms UBIGINT
+    id VARCHAR, name VARCHAR, email VARCHAR, password_hash VARCHAR, identities VARCHAR,
+    role VARCHAR, disabled BOOLEAN, quota VARCHAR, created_at_ms UBIGINT
 );
 CREATE TABLE IF NOT EXISTS session (
-    hash VARCHAR, user_id VARCHAR, created_at_ms UBIGINT, expires_at_ms UBIGINT
+    hash VARCHAR, user_id VARCHAR, created_at_ms UBIGINT, expires_at_ms UBIGINT,
+    from_address VARCHAR, agent VARCHAR
 );
+CREATE TABLE IF NOT EXISTS token (
+    id VARCHAR, hash VARCHAR, user_id VARCHAR, name VARCHAR, scopes VARCHAR,
+    created_at_ms UBIGINT, expires_at_ms UBIGINT
+);
+CREATE TABLE IF NOT EXISTS audit (
+    number UBIGINT, at_ms UBIGINT, actor_kind VARCHAR, actor_id VARCHAR, from_address VARCHAR,
+    action VARCHAR, subject VARCHAR, detail VARCHAR
+);
+CREATE TABLE IF NOT EXISTS record (kind VARCHAR, key VARCHAR, body VARCHAR);
 CREATE TABLE IF NOT EXISTS job (
     key UINTEGER, id VARCHAR, name VARCHAR, owner_kind VARCHAR, owner_id VARCHAR, frames VARCHAR,
-    video BOOLEAN, state VARCHAR, created_at_ms UBIGINT, started_at_ms UBIGINT,
+    video BOOLEAN, frames_from_scene BOOLEAN, shares VARCHAR, state VARCHAR, created_at_ms UBIGINT, started_at_ms UBIGINT,
     finished_at_ms UBIGINT, scene VARCHAR, scene_facts VARCHAR, failure_kind VARCHAR,
     failure_message VARCHAR, waiting UINTEGER, pending UINTEGER, leased UINTEGER, done UINTEGER,
     failed UINTEGER, cancelled UINTEGER
@@ -68,8 +81,8 @@ DELETE FROM stage_file;
 
 /// Empties everything.
 pub(super) const CLEAR_TABLES: &str = r#"
-DELETE FROM node; DELETE FROM ticket; DELETE FROM "user"; DELETE FROM session; DELETE FROM job;
-DELETE FROM task; DELETE FROM attempt; DELETE FROM file; DELETE FROM replica;
+DELETE FROM node; DELETE FROM ticket; DELETE FROM "user"; DELETE FROM session; DELETE FROM token;
+DELETE FROM audit; DELETE FROM record; DELETE FROM job; DELETE FROM task; DELETE FROM attempt; DELETE FROM file; DELETE FROM replica;
 "#;
 
 /// Opens the file and makes the tables that it lacks.

@@ -4,7 +4,7 @@ use duckdb::types::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{AttemptOutcome, FrameNumber, NodeId, TaskKind, TaskState};
+use crate::{Actor, AttemptOutcome, FrameNumber, NodeId, TaskKind, TaskState};
 
 /// The word of an enum without data, as the API spells it.
 pub(super) fn word<T: Serialize>(value: &T) -> String {
@@ -83,5 +83,26 @@ pub(super) fn outcome(outcome: &AttemptOutcome) -> &'static str {
         AttemptOutcome::Failed(_) => "failed",
         AttemptOutcome::LeaseEnded(_) => "lease_ended",
         AttemptOutcome::Cancelled => "cancelled",
+    }
+}
+
+pub(super) fn actor(actor: Actor) -> (&'static str, Option<String>) {
+    match actor {
+        Actor::Farm => ("farm", None),
+        Actor::Node(node) => ("node", Some(node.to_string())),
+        Actor::User(user) => ("user", Some(user.to_string())),
+        Actor::Operator(node) => ("operator", Some(node.to_string())),
+    }
+}
+
+pub(super) fn to_actor(kind: &str, id: Option<String>) -> Result<Actor, String> {
+    let nonsense = || format!("an actor of kind '{kind}' and id {id:?}");
+    let id = id.as_deref();
+    match (kind, id) {
+        ("farm", None) => Ok(Actor::Farm),
+        ("node", Some(id)) => id.parse().map(Actor::Node).map_err(|_| nonsense()),
+        ("user", Some(id)) => id.parse().map(Actor::User).map_err(|_| nonsense()),
+        ("operator", Some(id)) => id.parse().map(Actor::Operator).map_err(|_| nonsense()),
+        _ => Err(nonsense()),
     }
 }

@@ -8,13 +8,15 @@ use std::collections::HashMap;
 use duckdb::types::Value;
 use duckdb::{Connection, ToSql, Transaction, appender_params_from_iter, params};
 
-use super::schema;
-use super::words::{self, optional_node, optional_text, text};
-use crate::machine::{Batch, JobRow};
-use crate::{
-    Attempt, AttemptOutcome, File, Job, JobId, Node, Owner, Session, Task, Ticket, TimestampMs,
-    User,
+use super::rows::{
+    Row, attempt_row, audit_row, file_row, job_row, node_row, record_row, session_row, task_row,
+    ticket_row, token_row, user_row,
 };
+use super::schema;
+use super::words::text;
+use crate::machine::{Batch, JobRow};
+use crate::state::RecordKey;
+use crate::{Attempt, File, JobId, Task};
 
 /// Which rows of jobs the tables have.
 #[derive(Debug, Default)]
@@ -40,8 +42,6 @@ impl Keys {
     }
 }
 
-type Row = Vec<Value>;
-
 /// Rows for one table: to be appended, and to be merged into rows that are there.
 #[derive(Default)]
 struct Rows {
@@ -63,6 +63,7 @@ pub(super) fn write(
     }
     write_meta(&transaction, batch)?;
     write_small_tables(&transaction, batch)?;
+    write_audit(&transaction, batch)?;
     write_jobs(&transaction, keys, &batch.rows.jobs)?;
     write_tasks(&transaction, keys, &batch.rows.tasks)?;
     write_attempts(&transaction, keys, &batch.rows.attempts)?;
@@ -77,7 +78,7 @@ fn write_meta(transaction: &Transaction<'_>, batch: &Batch) -> duckdb::Result<()
     let farm = batch.farm.as_ref();
     transaction.execute("DELETE FROM meta", [])?;
     transaction.execute(
-        "INSERT INTO meta VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO meta VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             schema::VERSION,
             applied.map(|log_id| log_id.leader_id.term),
@@ -85,6 +86,8 @@ fn write_meta(transaction: &Transaction<'_>, batch: &Batch) -> duckdb::Result<()
             applied.map(|log_id| log_id.index),
             membership,
             batch.next_node.0,
+            batch.last_delivery.0,
+            batch.audit_next,
             farm.map(|farm| farm.id.to_string()),
             farm.map(|farm| farm.name.clone()),
             farm.map(|farm| farm.public_key.to_vec()),
@@ -95,19 +98,57 @@ fn write_meta(transaction: &Transaction<'_>, batch: &Batch) -> duckdb::Result<()
     Ok(())
 }
 
-/// Nodes, tickets, users and sessions: few rows, replaced as a whole.
+/// Nodes, tickets, people and records: few rows, replaced as a whole.
 fn write_small_tables(transaction: &Transaction<'_>, batch: &Batch) -> duckdb::Result<()> {
     let rows = &batch.rows;
     replace(transaction, "node", "id", &rows.nodes, node_row)?;
     replace(transaction, "ticket", "hash", &rows.tickets, ticket_row)?;
     replace(transaction, "user", "id", &rows.users, user_row)?;
-    replace(transaction, "session", "hash", &rows.sessions, session_row)
+    replace(transaction, "session", "hash", &rows.sessions, session_row)?;
+    replace(transaction, "token", "id", &rows.tokens, token_row)?;
+    write_records(transaction, &rows.records)
+}
+
+fn write_records(
+    transaction: &Transaction<'_>,
+    records: &[(RecordKey, Option<String>)],
+) -> duckdb::Result<()> {
+    let keyed: Vec<(String, Option<Row>)> = records
+        .iter()
+        .map(|(key, body)| {
+            let row = body.as_ref().map(|body| record_row(*key, body));
+            (format!("{}/{}", key.kind(), key.id()), row)
+        })
+        .collect();
+    replace(
+        transaction,
+        "record",
+        "kind || '/' || key",
+        &keyed,
+        Row::clone,
+    )
+}
+
+/// Entries only come at the end and go at the start.
+fn write_audit(transaction: &Transaction<'_>, batch: &Batch) -> duckdb::Result<()> {
+    let entries = &batch.rows.audit;
+    if entries.is_empty() {
+        return Ok(());
+    }
+    append(
+        transaction,
+        Place::Table,
+        "audit",
+        entries.iter().map(audit_row),
+    )?;
+    transaction.execute("DELETE FROM audit WHERE number < ?", [batch.audit_first])?;
+    Ok(())
 }
 
 fn replace<K: ToString, V>(
     transaction: &Transaction<'_>,
     table: &str,
-    key_column: &str,
+    key: &str,
     rows: &[(K, Option<V>)],
     row_of: impl Fn(&V) -> Row,
 ) -> duckdb::Result<()> {
@@ -118,7 +159,7 @@ fn replace<K: ToString, V>(
     let keys = rows.iter().map(|(key, _)| vec![text(key.to_string())]);
     append(transaction, Place::Stage, "stage_key", keys)?;
     transaction.execute_batch(&format!(
-        r#"DELETE FROM "{table}" WHERE CAST({key_column} AS VARCHAR) IN (SELECT key FROM stage_key)"#
+        r#"DELETE FROM "{table}" WHERE CAST({key} AS VARCHAR) IN (SELECT key FROM stage_key)"#
     ))?;
     let values = rows.iter().filter_map(|(_, value)| value.as_ref());
     append(transaction, Place::Table, table, values.map(row_of))
@@ -152,7 +193,8 @@ fn write_jobs(
         transaction,
         "job",
         rows,
-        "UPDATE job SET frames = stage.frames, state = stage.state, \
+        "UPDATE job SET frames = stage.frames, frames_from_scene = stage.frames_from_scene, \
+         shares = stage.shares, state = stage.state, \
          started_at_ms = stage.started_at_ms, finished_at_ms = stage.finished_at_ms, \
          scene = stage.scene, scene_facts = stage.scene_facts, \
          failure_kind = stage.failure_kind, failure_message = stage.failure_message, \
@@ -297,152 +339,4 @@ fn append(
         appender.append_row(appender_params_from_iter(values))?;
     }
     appender.flush()
-}
-
-fn time(at: TimestampMs) -> Value {
-    Value::UBigInt(at.0)
-}
-
-fn optional_time(at: Option<TimestampMs>) -> Value {
-    at.map_or(Value::Null, time)
-}
-
-fn node_row(node: &Node) -> Row {
-    vec![
-        Value::UBigInt(node.id.0),
-        text(&node.name),
-        text(&node.peer_id),
-        text(words::json(&node.addresses)),
-        optional_text(node.web_address.as_ref()),
-        Value::Boolean(node.roles.voter),
-        Value::Boolean(node.roles.runner),
-        text(&node.version),
-        text(words::json(&node.runner)),
-        optional_text(node.operator_token),
-        time(node.joined_at),
-        optional_text(node.admitted_by),
-        Value::Boolean(node.removed),
-    ]
-}
-
-fn ticket_row(ticket: &Ticket) -> Row {
-    vec![
-        text(ticket.hash),
-        Value::Boolean(ticket.roles.voter),
-        Value::Boolean(ticket.roles.runner),
-        time(ticket.expires_at),
-        Value::Boolean(ticket.reusable),
-        optional_node(ticket.spent_by),
-    ]
-}
-
-fn user_row(user: &User) -> Row {
-    vec![
-        text(user.id),
-        text(&user.email),
-        text(&user.password_hash),
-        text(words::word(&user.role)),
-        time(user.created_at),
-    ]
-}
-
-fn session_row(session: &Session) -> Row {
-    vec![
-        text(session.hash),
-        text(session.user),
-        time(session.created_at),
-        time(session.expires_at),
-    ]
-}
-
-fn job_row(key: u32, job: &Job) -> Row {
-    let (owner_kind, owner_id) = match job.owner {
-        Owner::User(user) => ("user", user.to_string()),
-        Owner::Operator(node) => ("operator", node.to_string()),
-    };
-    let counts = job.counts;
-    vec![
-        Value::UInt(key),
-        text(job.id),
-        text(&job.name),
-        text(owner_kind),
-        text(owner_id),
-        optional_text(job.settings.frames.as_ref()),
-        Value::Boolean(job.settings.video),
-        text(words::word(&job.state)),
-        time(job.created_at),
-        optional_time(job.started_at),
-        optional_time(job.finished_at),
-        optional_text(job.scene),
-        optional_text(job.scene_facts.as_ref().map(words::json)),
-        optional_text(
-            job.failure
-                .as_ref()
-                .map(|failure| words::word(&failure.kind)),
-        ),
-        optional_text(job.failure.as_ref().map(|failure| &failure.message)),
-        Value::UInt(counts.waiting),
-        Value::UInt(counts.pending),
-        Value::UInt(counts.leased),
-        Value::UInt(counts.done),
-        Value::UInt(counts.failed),
-        Value::UInt(counts.cancelled),
-    ]
-}
-
-fn task_row(job_key: u32, index: u32, task: &Task) -> Row {
-    let (kind, frame) = words::task_kind(task.kind);
-    let (state, node) = words::task_state(task.state);
-    vec![
-        Value::UInt(job_key),
-        Value::UInt(index),
-        text(kind),
-        frame.map_or(Value::Null, Value::Int),
-        text(state),
-        optional_node(node),
-        Value::UInt(task.epoch.0),
-        Value::UInt(task.failed_attempts),
-        optional_node(task.avoid),
-        optional_text(task.output),
-    ]
-}
-
-fn attempt_row(job_key: u32, position: u32, attempt: &Attempt) -> Row {
-    let (mut render_ms, mut failure, mut lease_end) = (Value::Null, None, Value::Null);
-    match &attempt.outcome {
-        AttemptOutcome::Committed { render_ms: spent } => render_ms = Value::UBigInt(*spent),
-        AttemptOutcome::Failed(why) => failure = Some(why),
-        AttemptOutcome::LeaseEnded(why) => lease_end = text(words::word(why)),
-        AttemptOutcome::Running | AttemptOutcome::Cancelled => {}
-    }
-    vec![
-        Value::UInt(job_key),
-        Value::UInt(position),
-        Value::UInt(attempt.task),
-        Value::UInt(attempt.epoch.0),
-        Value::UBigInt(attempt.node.0),
-        time(attempt.leased_at),
-        optional_time(attempt.ended_at),
-        text(words::outcome(&attempt.outcome)),
-        render_ms,
-        optional_text(failure.map(|failure| words::word(&failure.kind))),
-        optional_text(failure.map(|failure| &failure.message)),
-        lease_end,
-        optional_text(attempt.log),
-    ]
-}
-
-fn file_row(job_key: u32, position: u32, file: &File) -> Row {
-    vec![
-        Value::UInt(job_key),
-        Value::UInt(position),
-        text(file.id),
-        file.task.map_or(Value::Null, Value::UInt),
-        text(words::word(&file.kind)),
-        text(&file.name),
-        text(&file.media_type),
-        text(file.content),
-        Value::UBigInt(file.size_bytes),
-        time(file.created_at),
-    ]
 }

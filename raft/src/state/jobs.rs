@@ -1,5 +1,7 @@
 //! Jobs and their tasks: how a scene expands into them, and how a job ends.
 
+use std::collections::BTreeMap;
+
 use super::{Effect, Refusal, State, Touched};
 use crate::{
     AttemptOutcome, Epoch, Failure, FileKind, FrameList, Job, JobId, JobSettings, JobState,
@@ -23,6 +25,8 @@ impl State {
                 name: name.to_owned(),
                 owner,
                 settings: settings.clone(),
+                frames_from_scene: false,
+                shares: BTreeMap::new(),
                 state: JobState::AwaitingScene,
                 created_at: at,
                 started_at: None,
@@ -65,6 +69,7 @@ impl State {
         let job = self.job_mut(id)?;
         job.scene = Some(file.id);
         job.state = JobState::Active;
+        job.frames_from_scene = job.settings.frames.is_none();
         let frames = job
             .settings
             .frames

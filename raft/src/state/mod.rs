@@ -10,6 +10,7 @@ mod invariants;
 mod jobs;
 mod leases;
 mod nodes;
+mod records;
 #[cfg(test)]
 mod tests;
 mod touched;
@@ -20,13 +21,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, Change, Command, Farm, File, FileId, Job, JobId, Node, NodeId, SecretHash, Session,
-    Task, TaskId, Ticket, User, UserId,
+    Action, ApiToken, AuditEntry, Change, Command, Delivery, DeliveryId, DeviceSignIn, Farm, File,
+    FileId, Invitation, InvitationId, Job, JobId, Node, NodeId, PendingSignIn, Reach,
+    RegistrationToken, RegistrationTokenId, SecretHash, Session, Settings, Task, TaskId, Ticket,
+    TimestampMs, TokenId, User, UserId, Webhook, WebhookId,
 };
 
 #[cfg(test)]
 pub(crate) use invariants::check_invariants;
 pub(crate) use jobs::count as count_tasks;
+pub(crate) use records::RecordKey;
 pub(crate) use touched::{Row, Touched};
 
 /// Attempts that may fail before a task is given up.
@@ -39,11 +43,29 @@ pub struct State {
     /// The id that the next admitted node gets.
     pub next_node: NodeId,
     pub nodes: BTreeMap<NodeId, Node>,
+    pub settings: Settings,
     pub tickets: BTreeMap<SecretHash, Ticket>,
+    pub registration_tokens: BTreeMap<RegistrationTokenId, RegistrationToken>,
     pub users: BTreeMap<UserId, User>,
+    pub invitations: BTreeMap<InvitationId, Invitation>,
     pub sessions: BTreeMap<SecretHash, Session>,
+    pub tokens: BTreeMap<TokenId, ApiToken>,
+    /// By the hash of their `state` parameter.
+    pub sign_ins: BTreeMap<SecretHash, PendingSignIn>,
+    /// By the hash of the device's secret.
+    pub device_sign_ins: BTreeMap<SecretHash, DeviceSignIn>,
+    /// Accounts and addresses that must not try to sign in, and until when.
+    pub blocked: BTreeMap<SecretHash, TimestampMs>,
     pub jobs: BTreeMap<JobId, Job>,
     pub files: BTreeMap<FileId, File>,
+    pub webhooks: BTreeMap<WebhookId, Webhook>,
+    pub deliveries: BTreeMap<DeliveryId, Delivery>,
+    /// The newest delivery's id.
+    pub last_delivery: DeliveryId,
+    /// By number; the newest [`crate::MAX_AUDIT_ENTRIES`].
+    pub audit: BTreeMap<u64, AuditEntry>,
+    /// The number of the next entry.
+    pub audit_next: u64,
 }
 
 /// What came of a command that was not refused.
@@ -77,6 +99,12 @@ pub enum Refusal {
     TicketExpired(String),
     #[error("{0}")]
     TicketUnknown(String),
+    /// The farm's settings, or what was shown, do not allow it to whoever asks.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// The owner has as much of the farm as their quota lets them.
+    #[error("{0}")]
+    QuotaExceeded(String),
 }
 
 impl State {
@@ -130,7 +158,12 @@ impl State {
             } => self.node_announced(
                 *node,
                 |known| {
-                    known.addresses.clone_from(addresses);
+                    if let Reach::Mesh {
+                        addresses: known, ..
+                    } = &mut known.reach
+                    {
+                        known.clone_from(addresses);
+                    }
                     known.web_address.clone_from(web_address);
                     known.version.clone_from(version);
                     known.runner.clone_from(runner);
@@ -145,20 +178,37 @@ impl State {
                 roles,
                 expires_at,
                 reusable,
-            } => self.ticket_created(*ticket, *roles, *expires_at, *reusable, touched),
+            } => {
+                let ticket = Ticket {
+                    hash: *ticket,
+                    roles: *roles,
+                    created_at: at,
+                    created_by: command.actor,
+                    expires_at: *expires_at,
+                    reusable: *reusable,
+                    spent_by: None,
+                };
+                self.ticket_created(ticket, touched)
+            }
             Action::TicketRevoked { ticket } => self.ticket_revoked(ticket, touched),
 
             Action::UserCreated {
                 user,
+                name,
                 email,
                 password_hash,
+                identity,
                 role,
             } => {
                 let user = User {
                     id: *user,
+                    name: name.clone(),
                     email: email.clone(),
                     password_hash: password_hash.clone(),
+                    identities: identity.iter().cloned().collect(),
                     role: *role,
+                    disabled: false,
+                    quota: None,
                     created_at: at,
                 };
                 self.user_created(user, touched)
@@ -167,12 +217,15 @@ impl State {
                 session,
                 user,
                 expires_at,
+                agent,
             } => {
                 let session = Session {
                     hash: *session,
                     user: *user,
                     created_at: at,
                     expires_at: *expires_at,
+                    from: command.from,
+                    agent: agent.chars().take(crate::MAX_AGENT_CHARS).collect(),
                 };
                 self.session_created(session, touched)
             }
@@ -213,6 +266,10 @@ impl State {
 
             Action::ReplicaAdded { file, node } => self.replica_added(*file, *node, touched),
             Action::ReplicaLost { file, node } => self.replica_lost(*file, *node, touched),
+            other => Err(Refusal::Invalid(format!(
+                "this version of the job log does not take {} yet",
+                other.name()
+            ))),
         }
     }
 
@@ -220,12 +277,17 @@ impl State {
     pub fn node_by_peer(&self, peer_id: &str) -> Option<&Node> {
         self.nodes
             .values()
-            .find(|node| !node.removed && node.peer_id == peer_id)
+            .find(|node| !node.removed && node.peer_id() == Some(peer_id))
     }
 
     /// Members that were not removed.
     pub fn members(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values().filter(|node| !node.removed)
+    }
+
+    /// Members that are in the mesh: those that can hold files, vote and be dialled.
+    pub fn mesh_members(&self) -> impl Iterator<Item = &Node> {
+        self.members().filter(|node| node.is_in_mesh())
     }
 
     pub fn task(&self, id: TaskId) -> Option<&Task> {

@@ -2,7 +2,7 @@
 
 use super::{Effect, Refusal, State, Touched};
 use crate::{
-    Farm, FarmId, LeaseEnd, NewNode, Node, NodeId, Roles, RunnerFacts, SecretHash, Ticket,
+    Farm, FarmId, LeaseEnd, NewNode, Node, NodeId, Reach, Roles, RunnerFacts, SecretHash, Ticket,
     TimestampMs,
 };
 
@@ -51,7 +51,7 @@ impl State {
         let known = self
             .nodes
             .values()
-            .find(|node| node.peer_id == new_node.peer_id);
+            .find(|node| node.peer_id() == Some(&*new_node.peer_id));
         if let Some(known) = known {
             return admitted_before(known, ticket);
         }
@@ -88,8 +88,10 @@ impl State {
         let node = Node {
             id,
             name: self.free_name(&new_node.name),
-            peer_id: new_node.peer_id.clone(),
-            addresses: new_node.addresses.clone(),
+            reach: Reach::Mesh {
+                peer_id: new_node.peer_id.clone(),
+                addresses: new_node.addresses.clone(),
+            },
             web_address: None,
             roles,
             version: String::new(),
@@ -157,21 +159,12 @@ impl State {
 
     pub(super) fn ticket_created(
         &mut self,
-        hash: SecretHash,
-        roles: Roles,
-        expires_at: TimestampMs,
-        reusable: bool,
+        ticket: Ticket,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
-        self.tickets.entry(hash).or_insert_with(|| {
-            touched.ticket(hash);
-            Ticket {
-                hash,
-                roles,
-                expires_at,
-                reusable,
-                spent_by: None,
-            }
+        self.tickets.entry(ticket.hash).or_insert_with(|| {
+            touched.ticket(ticket.hash);
+            ticket
         });
         Ok(Effect::Done)
     }

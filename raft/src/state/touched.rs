@@ -1,6 +1,9 @@
 //! What one command changed: events for those who watch, rows for the projection.
 
-use crate::{Change, Epoch, FileId, JobId, NodeId, SecretHash, TaskId, UserId};
+use super::RecordKey;
+use crate::{
+    Change, DeliveryId, Epoch, FileId, JobId, NodeId, SecretHash, TaskId, TokenId, UserId,
+};
 
 /// A row of the projection whose values are out of date, named by its key in the state.
 ///
@@ -11,6 +14,10 @@ pub(crate) enum Row {
     Ticket(SecretHash),
     User(UserId),
     Session(SecretHash),
+    Token(TokenId),
+    /// By its number.
+    Audit(u64),
+    Record(RecordKey),
     Job(JobId),
     Task(TaskId),
     /// By its place in the job's attempts.
@@ -21,7 +28,7 @@ pub(crate) enum Row {
 
 /// Collects what a command changes while it is applied.
 ///
-/// The farm itself and the next node's id are written with every batch and need no row here.
+/// The farm itself and the counters (next node, newest delivery, next audit entry) are written with every batch and need no row here.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
     pub(crate) changes: Vec<Change>,
@@ -44,6 +51,23 @@ impl Touched {
 
     pub(super) fn session(&mut self, session: SecretHash) {
         self.rows.push(Row::Session(session));
+    }
+
+    pub(super) fn token(&mut self, token: TokenId) {
+        self.rows.push(Row::Token(token));
+    }
+
+    pub(super) fn audit(&mut self, number: u64) {
+        self.rows.push(Row::Audit(number));
+    }
+
+    pub(super) fn record(&mut self, key: RecordKey) {
+        self.rows.push(Row::Record(key));
+    }
+
+    pub(super) fn delivery(&mut self, delivery: DeliveryId) {
+        self.changes.push(Change::Delivery(delivery));
+        self.record(RecordKey::Delivery(delivery));
     }
 
     pub(super) fn job(&mut self, job: JobId) {

@@ -1,7 +1,7 @@
 //! Local accounts and the sessions of those who signed in.
 
 use super::{Effect, Refusal, State, Touched};
-use crate::{SecretHash, Session, TimestampMs, User};
+use crate::{SecretHash, Session, TimestampMs, User, UserId, normalized_email};
 
 impl State {
     pub(super) fn user_created(
@@ -12,24 +12,37 @@ impl State {
         if self.users.contains_key(&user.id) {
             return Ok(Effect::Done);
         }
-        if user.email.trim().is_empty() {
-            return Err(Refusal::Invalid(
-                "an account needs an e-mail address".into(),
-            ));
-        }
-        let is_taken = self
-            .users
-            .values()
-            .any(|known| known.email.eq_ignore_ascii_case(&user.email));
-        if is_taken {
-            return Err(Refusal::Conflict(format!(
-                "{} has a local account already",
-                user.email
-            )));
+        if user.password_hash.is_some() {
+            self.check_local_email(user.id, user.email.as_deref())?;
         }
         touched.user(user.id);
         self.users.insert(user.id, user);
         Ok(Effect::Done)
+    }
+
+    /// Why the user cannot have a local account under that address, if they cannot.
+    fn check_local_email(&self, user: UserId, email: Option<&str>) -> Result<(), Refusal> {
+        let email = email.map(str::trim).unwrap_or_default();
+        if email.is_empty() {
+            return Err(Refusal::Invalid(
+                "a local account needs an e-mail address".into(),
+            ));
+        }
+        match self.user_by_email(email) {
+            Some(known) if known.id != user => Err(Refusal::Conflict(format!(
+                "{email} has a local account already"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The local account with that address, whatever its case.
+    pub fn user_by_email(&self, email: &str) -> Option<&User> {
+        let email = normalized_email(email);
+        self.users.values().find(|user| {
+            user.password_hash.is_some()
+                && user.email.as_deref().map(normalized_email) == Some(email.clone())
+        })
     }
 
     pub(super) fn session_created(

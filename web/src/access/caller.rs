@@ -117,7 +117,7 @@ fn of_session(state: &State, hash: SecretHash, now: TimestampMs) -> Option<Calle
     Some(Caller {
         identity: Identity::User {
             id: user.id,
-            email: user.email.clone(),
+            email: user.email.clone().unwrap_or_default(),
             role: user.role,
         },
         credential: Credential::Session(hash),
@@ -136,9 +136,13 @@ mod tests {
         let mut state = State::default();
         let user = User {
             id: UserId::new(),
-            email: "ada@example.org".into(),
-            password_hash: String::new(),
+            name: "Ada".into(),
+            email: Some("ada@example.org".into()),
+            password_hash: Some(String::new()),
+            identities: std::collections::BTreeSet::new(),
             role: UserRole::Member,
+            disabled: false,
+            quota: None,
             created_at: TimestampMs(1),
         };
         let hash = SecretHash::of(b"secret");
@@ -147,6 +151,8 @@ mod tests {
             user: user.id,
             created_at: TimestampMs(1),
             expires_at,
+            from: None,
+            agent: String::new(),
         };
         state.users.insert(user.id, user);
         state.sessions.insert(hash, session);

@@ -11,7 +11,7 @@ use rand::TryRngCore;
 pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// On plain HTTP. Browsers drop cookies with the `__Host-` prefix there.
-const PLAIN_NAME: &str = "jiggablend_session";
+pub(crate) const PLAIN_NAME: &str = "jiggablend_session";
 /// Over TLS: no other host and no plain connection can set it.
 const TLS_NAME: &str = "__Host-jiggablend_session";
 

@@ -12,9 +12,12 @@ use axum::response::Response;
 use jiggablend_raft::{Job, JobId};
 
 pub(crate) use caller::{Caller, Credential, Identity};
-pub(crate) use cookie::{SESSION_LIFE, ended_cookie, new_secret, session_cookie};
+pub(crate) use cookie::{
+    PLAIN_NAME as PLAIN_COOKIE, SESSION_LIFE, ended_cookie, new_secret, session_cookie,
+};
 
 use crate::app::App;
+use crate::connections::Connection;
 use crate::problem::{Problem, ProblemKind};
 
 /// Who may call a route.
@@ -28,7 +31,7 @@ pub(crate) enum Access {
     /// May see the job that `{id}` in the path names. For others there is no such job.
     JobReader,
     /// May see that job, and not only look.
-    JobOwner,
+    JobManager,
     /// Admins, and whoever owns a node's machine.
     Admin,
 }
@@ -55,7 +58,9 @@ pub(crate) async fn guard(
     let caller = caller::of_request(&rule.app, request.headers());
     let has_token = caller.as_ref().is_some_and(Caller::has_token);
     if !request.method().is_safe() && !has_token {
-        cross_site::refuse(request.headers(), request.uri())?;
+        let connection = request.extensions().get::<Connection>();
+        let host = connection.and_then(|connection| connection.host.as_deref());
+        cross_site::refuse(request.headers(), host)?;
     }
     match (rule.access, caller) {
         (Access::Public, caller) => {
@@ -66,7 +71,7 @@ pub(crate) async fn guard(
         (_, None) => return Err(Problem::not_signed_in()),
         (access, Some(caller)) => {
             check_role(access, &caller)?;
-            if matches!(access, Access::JobReader | Access::JobOwner) {
+            if matches!(access, Access::JobReader | Access::JobManager) {
                 let job = visible_job(&rule.app, &caller, &params)?;
                 request.extensions_mut().insert(OwnedJob(job));
             }
@@ -79,8 +84,8 @@ pub(crate) async fn guard(
 fn check_role(access: Access, caller: &Caller) -> Result<(), Problem> {
     match access {
         Access::Public | Access::SignedIn | Access::JobReader => Ok(()),
-        Access::Member | Access::JobOwner if caller.may_change() => Ok(()),
-        Access::Member | Access::JobOwner => Err(Problem::new(
+        Access::Member | Access::JobManager if caller.may_change() => Ok(()),
+        Access::Member | Access::JobManager => Err(Problem::new(
             ProblemKind::NotAllowed,
             "this account may only look; ask an admin for the role of a member",
         )),

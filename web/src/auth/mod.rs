@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use axum_extra::extract::CookieJar;
 use jiggablend_raft::{
-    Action, Actor, Command, JobLog, ProposeError, Refusal, SecretHash, TimestampMs, User, UserId,
-    UserRole,
+    Action, Actor, Command, JobLog, ProposeError, Refusal, SecretHash, TimestampMs, UserId,
+    UserRole, normalized_email,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub(crate) use limits::LoginLimits;
 pub(crate) use passwords::Passwords;
@@ -25,12 +26,14 @@ use crate::connections::Connection;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Providers {
     local: bool,
     registration: &'static str,
 }
 
+/// How one can sign in at this farm.
+#[utoipa::path(get, path = "/api/auth/providers", tag = "sign-in", responses((status = 200, body = Providers)))]
 pub(crate) async fn providers(State(app): State<App>) -> Json<Providers> {
     Json(Providers {
         local: app.config.local_auth,
@@ -38,20 +41,20 @@ pub(crate) async fn providers(State(app): State<App>) -> Json<Providers> {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Login {
     email: String,
     password: String,
 }
 
-#[derive(Serialize)]
-struct Me {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Me {
     user: UserView,
 }
 
-#[derive(Serialize)]
-struct UserView {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UserView {
     id: String,
     email: Option<String>,
     role: UserRole,
@@ -77,11 +80,15 @@ impl UserView {
     }
 }
 
+/// Who calls.
+#[utoipa::path(get, path = "/api/auth/me", tag = "sign-in", responses((status = 200, body = Me)))]
 pub(crate) async fn me(caller: Caller) -> Response {
     let user = UserView::of(&caller.identity);
     Json(Me { user }).into_response()
 }
 
+/// Signs in with a local account and sets the session cookie.
+#[utoipa::path(post, path = "/api/auth/login", tag = "sign-in", request_body = Login, responses((status = 200, body = Me)))]
 pub(crate) async fn login(
     State(app): State<App>,
     Extension(connection): Extension<Connection>,
@@ -96,7 +103,7 @@ pub(crate) async fn login(
         ));
     }
     let email = normalized_email(&login.email);
-    let address = connection.peer.ip();
+    let address = connection.address;
     app.login_limits
         .attempt(&email, address)
         .map_err(|wait_seconds| {
@@ -106,8 +113,8 @@ pub(crate) async fn login(
             )
             .retry_after_seconds(wait_seconds)
         })?;
-    let user = app.log.read(|state| user_by_email(state, &email).cloned());
-    let expected = user.as_ref().map(|user| user.password_hash.clone());
+    let user = app.log.read(|state| state.user_by_email(&email).cloned());
+    let expected = user.as_ref().and_then(|user| user.password_hash.clone());
     let is_right = app.passwords.verify(login.password, expected).await?;
     let user = user.filter(|_| is_right).ok_or_else(|| {
         Problem::new(
@@ -123,13 +130,14 @@ pub(crate) async fn login(
         session: SecretHash::of(secret.as_bytes()),
         user: user.id,
         expires_at: TimestampMs::now().plus(SESSION_LIFE),
+        agent: String::new(),
     };
     app.propose(actor, created).await?;
     end_session(&app, old.as_deref()).await;
 
     let identity = Identity::User {
         id: user.id,
-        email: user.email,
+        email: user.email.unwrap_or_default(),
         role: user.role,
     };
     let user = UserView::of(&identity);
@@ -149,6 +157,8 @@ async fn end_session(app: &App, caller: Option<&Caller>) {
     }
 }
 
+/// Ends the session on every node.
+#[utoipa::path(post, path = "/api/auth/logout", tag = "sign-in", responses((status = 204, description = "Signed out")))]
 pub(crate) async fn logout(
     State(app): State<App>,
     Extension(connection): Extension<Connection>,
@@ -163,16 +173,6 @@ pub(crate) async fn logout(
     Ok((StatusCode::NO_CONTENT, jar).into_response())
 }
 
-/// E-mail addresses are compared without their case, though the standard would allow it.
-fn normalized_email(email: &str) -> String {
-    email.trim().to_lowercase()
-}
-
-fn user_by_email<'a>(state: &'a jiggablend_raft::State, email: &str) -> Option<&'a User> {
-    let mut users = state.users.values();
-    users.find(|user| normalized_email(&user.email) == email)
-}
-
 /// Makes the test user of `LOCAL_TEST_EMAIL` and `LOCAL_TEST_PASSWORD` where no account has that
 /// e-mail address. Called by the node when it has a leader. The farm's first account is an admin.
 pub async fn ensure_test_user(
@@ -182,27 +182,28 @@ pub async fn ensure_test_user(
 ) -> Result<(), ProposeError> {
     let email = normalized_email(email);
     let (is_there, is_first) = log.read(|state| {
-        let is_there = user_by_email(state, &email).is_some();
+        let is_there = state.user_by_email(&email).is_some();
         (is_there, state.users.is_empty())
     });
     if is_there {
         return Ok(());
     }
     let password_hash = passwords::hash(password.to_owned()).await;
-    let command = Command {
-        at: TimestampMs::now(),
-        actor: Actor::Node(log.status().node),
-        action: Action::UserCreated {
+    let command = Command::new(
+        Actor::Node(log.status().node),
+        Action::UserCreated {
             user: UserId::new(),
-            email,
-            password_hash,
+            name: String::new(),
+            email: Some(email),
+            password_hash: Some(password_hash),
+            identity: None,
             role: if is_first {
                 UserRole::Admin
             } else {
                 UserRole::Member
             },
         },
-    };
+    );
     match log.propose(command).await {
         // Another node was first.
         Ok(_) | Err(ProposeError::Refused(Refusal::Conflict(_))) => Ok(()),

@@ -102,6 +102,8 @@ impl Changed {
                 }
                 // Between the leader and a runner; the task's own change tells the rest.
                 Change::Revoked(..) => {}
+                // For the leader, which delivers it.
+                Change::Delivery(_) => {}
             }
         }
         changed

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Caller;
 use crate::app::App;
@@ -29,11 +30,34 @@ const NO_BUFFERING: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("no"),
 );
 
-#[derive(Deserialize)]
+/// One event of the stream.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "its shape is for the document; events are written as they come"
+)]
+pub(crate) struct ServerSentEvent {
+    /// `change`, `reset`, `progress` or `leader`.
+    event: String,
+    /// JSON, as docs/api.md describes it.
+    data: String,
+    /// Of a `change`: the log index after which a later stream goes on.
+    id: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Resume {
+    /// The id of the last event that is known.
+    #[param(pattern = r"^[0-9]{0,19}$")]
     after: Option<String>,
 }
 
+/// What changes, as server-sent events; an event's id is its log index.
+#[utoipa::path(
+    get, path = "/api/events", tag = "events", params(Resume),
+    responses((status = 200, content_type = "text/event-stream", body = ServerSentEvent)),
+)]
 pub(crate) async fn events(
     State(app): State<App>,
     caller: Caller,

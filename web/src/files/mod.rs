@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{File, FileId, FileKind, JobId};
 use jiggablend_transfer::{ManifestHash, PeerId, StoreError};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use headers::safe_file_name;
 use range::Wanted;
@@ -20,17 +21,23 @@ use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 use crate::views::FileView;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
     kind: Option<FileKind>,
 }
 
-#[derive(Serialize)]
-struct Files {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Files {
     files: Vec<FileView>,
 }
 
+/// The job's files in the order in which they came.
+#[utoipa::path(
+    get, path = "/api/jobs/{id}/files", tag = "files", params(("id" = JobId, Path), Filter),
+    responses((status = 200, body = Files)),
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
@@ -50,11 +57,22 @@ pub(crate) async fn list(
     Ok(Json(Files { files }).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct DownloadQuery {
     inline: Option<String>,
 }
 
+/// A file's bytes, or a range of them.
+#[utoipa::path(
+    get, path = "/api/jobs/{id}/files/{file}/download", tag = "files",
+    params(("id" = JobId, Path), ("file" = FileId, Path), DownloadQuery),
+    responses(
+        (status = 200, content_type = "application/octet-stream", description = "The file, in its own media type"),
+        (status = 206, content_type = "application/octet-stream", description = "The range that was asked for"),
+        (status = 304, description = "The client has it"),
+    ),
+)]
 pub(crate) async fn download(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
@@ -111,7 +129,7 @@ fn find(app: &App, job: JobId, id: &str) -> Result<(File, Vec<PeerId>), Problem>
             .iter()
             .filter_map(|node| state.nodes.get(node))
             .filter(|node| !node.removed)
-            .filter_map(|node| node.peer_id.parse().ok());
+            .filter_map(|node| node.peer_id()?.parse().ok());
         Some((file.clone(), holders.collect()))
     });
     found.ok_or_else(unknown)

@@ -110,12 +110,17 @@ async fn a_viewer_looks_and_changes_nothing() {
     let member = node.signed_in(MEMBER).await;
     let job = member.new_job(&json!({"name": "mine"})).await;
     let viewer = node.log.read(|state| {
-        let user = state.users.values().find(|user| user.email == MEMBER);
+        let user = state
+            .users
+            .values()
+            .find(|user| user.email.as_deref() == Some(MEMBER));
         user.unwrap().password_hash.clone()
     });
     node.propose(Action::UserCreated {
         user: UserId::new(),
-        email: "vera@example.org".into(),
+        name: "Vera".into(),
+        email: Some("vera@example.org".into()),
+        identity: None,
         password_hash: viewer,
         role: UserRole::Viewer,
     })

@@ -65,16 +65,15 @@ impl TicketMaker for Tickets {
     ) -> Result<(String, TimestampMs), ProposeError> {
         let secret = crate::access::new_secret();
         let expires_at = TimestampMs::now().plus(ttl);
-        let command = Command {
-            at: TimestampMs::now(),
+        let command = Command::new(
             actor,
-            action: Action::TicketCreated {
+            Action::TicketCreated {
                 ticket: SecretHash::of(secret.as_bytes()),
                 roles,
                 expires_at,
                 reusable,
             },
-        };
+        );
         self.0.propose(command).await?;
         Ok((format!("jigga1{secret}"), expires_at))
     }
@@ -119,6 +118,8 @@ impl TestNode {
                 local_auth: true,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
                 copies: jiggablend_transfer::DEFAULT_COPIES,
+                certificates: None,
+                trusted_proxies: Vec::new(),
             },
             log: log.clone(),
             content,
@@ -154,11 +155,7 @@ impl TestNode {
     }
 
     pub(super) async fn propose(&self, action: Action) {
-        let command = Command {
-            at: TimestampMs::now(),
-            actor: Actor::Node(NODE),
-            action,
-        };
+        let command = Command::new(Actor::Node(NODE), action);
         self.log.propose(command).await.unwrap();
     }
 
@@ -200,22 +197,20 @@ async fn create_farm(log: &JobLog, mesh: &Mesh) {
             runner: true,
         },
     };
-    let created = Command {
-        at: TimestampMs::now(),
-        actor: Actor::Node(NODE),
-        action: Action::FarmCreated {
+    let created = Command::new(
+        Actor::Node(NODE),
+        Action::FarmCreated {
             farm: FarmId::of_public_key(&public_key),
             name: "test farm".into(),
             public_key,
             secret_key: [8; 32],
             first_node,
         },
-    };
+    );
     log.create_farm(created).await.unwrap();
-    let announced = Command {
-        at: TimestampMs::now(),
-        actor: Actor::Node(NODE),
-        action: Action::NodeAnnounced {
+    let announced = Command::new(
+        Actor::Node(NODE),
+        Action::NodeAnnounced {
             node: NODE,
             addresses: Vec::new(),
             web_address: None,
@@ -223,7 +218,7 @@ async fn create_farm(log: &JobLog, mesh: &Mesh) {
             runner: RunnerFacts::default(),
             operator_token: SecretHash::of(OPERATOR_TOKEN.as_bytes()),
         },
-    };
+    );
     log.propose(announced).await.unwrap();
 }
 

@@ -8,15 +8,16 @@ use jiggablend_raft::{
     TimestampMs,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct OwnerView {
     id: String,
     email: Option<String>,
     name: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct JobSummary {
     id: JobId,
     name: String,
@@ -33,7 +34,7 @@ pub(crate) struct JobSummary {
     waiting_for: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SceneFactsView {
     blender_version: String,
     engine: String,
@@ -42,7 +43,7 @@ struct SceneFactsView {
     fps: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct JobView {
     #[serde(flatten)]
     summary: JobSummary,
@@ -52,7 +53,7 @@ pub(crate) struct JobView {
     tasks: Vec<TaskView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct TaskView {
     index: u32,
     kind: &'static str,
@@ -67,7 +68,7 @@ pub(crate) struct TaskView {
     log_file: Option<FileId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct FileView {
     id: FileId,
     job: JobId,
@@ -86,7 +87,7 @@ impl OwnerView {
     fn of(state: &State, owner: Owner) -> Self {
         match owner {
             Owner::User(id) => {
-                let email = state.users.get(&id).map(|user| user.email.clone());
+                let email = state.users.get(&id).and_then(|user| user.email.clone());
                 Self {
                     id: id.to_string(),
                     name: email.clone().unwrap_or_else(|| "a former user".to_owned()),

@@ -7,15 +7,16 @@ use jiggablend_raft::{
     TaskState, TimestampMs,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::LiveBoard;
 use crate::access::Caller;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct NodeView {
     id: NodeId,
     name: String,
-    peer_id: String,
+    peer_id: Option<String>,
     web_address: Option<String>,
     version: String,
     roles: Roles,
@@ -28,7 +29,7 @@ pub(crate) struct NodeView {
     working_on: Vec<WorkView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct WorkView {
     job: JobId,
     task: u32,
@@ -62,7 +63,7 @@ impl Nodes {
         NodeView {
             id: node.id,
             name: node.name.clone(),
-            peer_id: node.peer_id.clone(),
+            peer_id: node.peer_id().map(str::to_owned),
             web_address: node.web_address.clone(),
             version: node.version.clone(),
             roles: node.roles,

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_first_node_of_a_farm_is_node_1() {
     let mut farm = Farm::new();
-    assert_eq!(farm.state.nodes[&NodeId(1)].peer_id, "peer-1");
+    assert_eq!(farm.state.nodes[&NodeId(1)].peer_id(), Some("peer-1"));
     assert_eq!(farm.tell_command(&farm_created()), Ok(Effect::Done));
     assert_eq!(farm.join(2), NodeId(2));
     assert_eq!(farm.state.next_node, NodeId(3));
@@ -157,8 +157,10 @@ fn accounts_are_unique_by_address_whatever_its_case() {
     let mut farm = Farm::new();
     let create = |id: u128, email: &str| Action::UserCreated {
         user: UserId(uuid::Uuid::from_u128(id)),
-        email: email.into(),
-        password_hash: String::new(),
+        name: "somebody".into(),
+        email: Some(email.into()),
+        password_hash: Some("argon2id".into()),
+        identity: None,
         role: UserRole::Admin,
     };
     assert_eq!(farm.tell(create(1, "a@b.c")), Ok(Effect::Done));
@@ -176,8 +178,10 @@ fn what_has_expired_goes_at_the_commands_own_time() {
     let user = UserId(uuid::Uuid::from_u128(1));
     farm.tell(Action::UserCreated {
         user,
-        email: "a@b.c".into(),
-        password_hash: String::new(),
+        name: "somebody".into(),
+        email: Some("a@b.c".into()),
+        password_hash: Some("argon2id".into()),
+        identity: None,
         role: UserRole::Member,
     })
     .unwrap();
@@ -188,6 +192,7 @@ fn what_has_expired_goes_at_the_commands_own_time() {
             session,
             user,
             expires_at,
+            agent: String::new(),
         })
         .unwrap();
     }

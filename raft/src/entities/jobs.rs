@@ -1,116 +1,16 @@
-//! The things of the farm as the state holds them. The API shows them; `apply` alone changes them.
+//! Jobs, their tasks and attempts, and their files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ContentId, Epoch, Failure, FarmId, FileId, FrameNumber, JobId, JobSettings, LeaseEnd, NodeId,
-    SecretHash, TimestampMs, UserId,
+    ContentId, Epoch, Failure, FileId, FrameNumber, JobId, JobSettings, LeaseEnd, NodeId,
+    TimestampMs, UserId,
 };
 
-/// The farm itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Farm {
-    pub id: FarmId,
-    pub name: String,
-    pub public_key: [u8; 32],
-    pub secret_key: [u8; 32],
-    pub created_at: TimestampMs,
-}
-
-/// What a node may be used for. Voting needs its own word: a runner's ticket makes no voter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Roles {
-    pub voter: bool,
-    pub runner: bool,
-}
-
-/// A member of the farm.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Node {
-    pub id: NodeId,
-    pub name: String,
-    /// The libp2p PeerId in its text form.
-    pub peer_id: String,
-    pub addresses: Vec<String>,
-    pub web_address: Option<String>,
-    pub roles: Roles,
-    pub version: String,
-    pub runner: RunnerFacts,
-    pub operator_token: Option<SecretHash>,
-    pub joined_at: TimestampMs,
-    /// The ticket that let it in; `None` for the farm's first node.
-    pub admitted_by: Option<SecretHash>,
-    /// A removed node stays in the list, for the names in history, and reaches nothing.
-    pub removed: bool,
-}
-
-/// What a node can render with, as it last announced.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RunnerFacts {
-    /// `3.4.1`; `None` where it does not render.
-    pub blender_version: Option<String>,
-    /// Why it does not render, and what to do about it.
-    pub why_not: Option<String>,
-    /// What Cycles can use, in Blender's words: `CPU`, `CUDA`, `OPTIX`, `HIP`, `ONEAPI`, `METAL`.
-    pub devices: Vec<Device>,
-    /// The first line of `ffmpeg -version`; `None` where it cannot encode.
-    pub ffmpeg: Option<String>,
-    /// Frames that it renders at once.
-    pub slots: u32,
-    pub cpu_threads: u32,
-    pub memory_bytes: u64,
-}
-
-/// A compute device of a runner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
-    pub kind: String,
-    pub name: String,
-}
-
-/// A ticket that has not been revoked. A one-time ticket goes when it is spent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ticket {
-    pub hash: SecretHash,
-    pub roles: Roles,
-    pub expires_at: TimestampMs,
-    pub reusable: bool,
-    /// Kept after spending until it expires, so that the answer can be "spent", not "unknown".
-    pub spent_by: Option<NodeId>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UserRole {
-    Admin,
-    Member,
-    Viewer,
-}
-
-/// A local account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    pub id: UserId,
-    pub email: String,
-    pub password_hash: String,
-    pub role: UserRole,
-    pub created_at: TimestampMs,
-}
-
-/// A signed-in browser or command line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    pub hash: SecretHash,
-    pub user: UserId,
-    pub created_at: TimestampMs,
-    pub expires_at: TimestampMs,
-}
-
 /// Whose a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Owner {
     User(UserId),
@@ -120,6 +20,7 @@ pub enum Owner {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum JobState {
     AwaitingScene,
     /// It has tasks that are not finished.
@@ -138,6 +39,17 @@ impl JobState {
     }
 }
 
+/// What somebody may do with a job that is not theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum ShareAccess {
+    /// See it and download its files.
+    View,
+    /// Cancel it and change it too; not share it.
+    Manage,
+}
+
 /// A job and its tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -145,6 +57,10 @@ pub struct Job {
     pub name: String,
     pub owner: Owner,
     pub settings: JobSettings,
+    /// `settings.frames` named none; it has the scene's own range since the scene came.
+    pub frames_from_scene: bool,
+    /// Who else may see it, and what they may do.
+    pub shares: BTreeMap<UserId, ShareAccess>,
     pub state: JobState,
     pub created_at: TimestampMs,
     /// The first lease.
@@ -177,6 +93,7 @@ pub struct SceneFacts {
 
 /// How many of a job's tasks are in each state; kept with every change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TaskCounts {
     pub waiting: u32,
     pub pending: u32,
@@ -246,6 +163,7 @@ pub enum AttemptOutcome {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum FileKind {
     Scene,
     Frame,

@@ -1,7 +1,9 @@
 //! Reads the whole state back from the tables.
 
+mod columns;
+mod small;
+
 use std::collections::BTreeSet;
-use std::str::FromStr;
 
 use duckdb::{Connection, Row};
 
@@ -12,9 +14,10 @@ use crate::consensus::{LogId, StoredMembership};
 use crate::machine::Point;
 use crate::state::count_tasks;
 use crate::{
-    Attempt, AttemptOutcome, Epoch, Failure, Farm, File, Job, JobId, JobSettings, Node, NodeId,
-    Owner, Roles, Session, State, Task, TaskCounts, Ticket, TimestampMs, User,
+    Attempt, AttemptOutcome, DeliveryId, Epoch, Failure, Farm, File, Job, JobId, JobSettings,
+    NodeId, Owner, State, Task, TaskCounts,
 };
+use columns::{for_each_row, optional, optional_time, parsed, time};
 
 /// Why the tables give no state.
 #[derive(Debug)]
@@ -44,10 +47,13 @@ pub(super) fn load(connection: &Connection) -> Loaded<(Option<Point>, Keys)> {
         return Ok((None, Keys::default()));
     };
     let state = &mut point.state;
-    load_nodes(connection, state)?;
-    load_tickets(connection, state)?;
-    load_users(connection, state)?;
-    load_sessions(connection, state)?;
+    small::load_nodes(connection, state)?;
+    small::load_tickets(connection, state)?;
+    small::load_users(connection, state)?;
+    small::load_sessions(connection, state)?;
+    small::load_tokens(connection, state)?;
+    small::load_audit(connection, state)?;
+    small::load_records(connection, state)?;
     let jobs = load_jobs(connection, state)?;
     load_tasks(connection, state, &jobs)?;
     load_attempts(connection, state, &jobs)?;
@@ -80,36 +86,6 @@ fn keys_of(state: &State, jobs: &JobsByKey) -> Loaded<Keys> {
     Ok(keys)
 }
 
-fn for_each_row(
-    connection: &Connection,
-    sql: &str,
-    mut each: impl FnMut(&Row<'_>) -> Loaded<()>,
-) -> Loaded<()> {
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        each(row)?;
-    }
-    Ok(())
-}
-
-fn parsed<T: FromStr>(text: String) -> Loaded<T> {
-    text.parse()
-        .map_err(|_| LoadError::Nonsense(format!("'{text}' cannot be read")))
-}
-
-fn optional<T: FromStr>(text: Option<String>) -> Loaded<Option<T>> {
-    text.map(parsed).transpose()
-}
-
-fn time(row: &Row<'_>, column: usize) -> Loaded<TimestampMs> {
-    Ok(TimestampMs(row.get(column)?))
-}
-
-fn optional_time(row: &Row<'_>, column: usize) -> Loaded<Option<TimestampMs>> {
-    Ok(row.get::<_, Option<u64>>(column)?.map(TimestampMs))
-}
-
 fn key_bytes(bytes: Vec<u8>) -> Loaded<[u8; 32]> {
     bytes
         .try_into()
@@ -136,19 +112,21 @@ fn load_meta(connection: &Connection) -> Loaded<Option<Point>> {
         };
         let membership: StoredMembership = rmp_serde::from_slice(&row.get::<_, Vec<u8>>(4)?)
             .map_err(|error| LoadError::Nonsense(error.to_string()))?;
-        let farm = match row.get::<_, Option<String>>(6)? {
+        let farm = match row.get::<_, Option<String>>(8)? {
             None => None,
             Some(id) => Some(Farm {
                 id: parsed(id)?,
-                name: row.get(7)?,
-                public_key: key_bytes(row.get(8)?)?,
-                secret_key: key_bytes(row.get(9)?)?,
-                created_at: time(row, 10)?,
+                name: row.get(9)?,
+                public_key: key_bytes(row.get(10)?)?,
+                secret_key: key_bytes(row.get(11)?)?,
+                created_at: time(row, 12)?,
             }),
         };
         let state = State {
             farm,
             next_node: NodeId(row.get(5)?),
+            last_delivery: DeliveryId(row.get(6)?),
+            audit_next: row.get(7)?,
             ..State::default()
         };
         found = Some(Point {
@@ -159,74 +137,6 @@ fn load_meta(connection: &Connection) -> Loaded<Option<Point>> {
         Ok(())
     })?;
     Ok(found)
-}
-
-fn load_nodes(connection: &Connection, state: &mut State) -> Loaded<()> {
-    for_each_row(connection, "SELECT * FROM node", |row| {
-        let node = Node {
-            id: NodeId(row.get(0)?),
-            name: row.get(1)?,
-            peer_id: row.get(2)?,
-            addresses: from_json(&row.get::<_, String>(3)?)?,
-            web_address: row.get(4)?,
-            roles: Roles {
-                voter: row.get(5)?,
-                runner: row.get(6)?,
-            },
-            version: row.get(7)?,
-            runner: from_json(&row.get::<_, String>(8)?)?,
-            operator_token: optional(row.get(9)?)?,
-            joined_at: time(row, 10)?,
-            admitted_by: optional(row.get(11)?)?,
-            removed: row.get(12)?,
-        };
-        state.nodes.insert(node.id, node);
-        Ok(())
-    })
-}
-
-fn load_tickets(connection: &Connection, state: &mut State) -> Loaded<()> {
-    for_each_row(connection, "SELECT * FROM ticket", |row| {
-        let ticket = Ticket {
-            hash: parsed(row.get(0)?)?,
-            roles: Roles {
-                voter: row.get(1)?,
-                runner: row.get(2)?,
-            },
-            expires_at: time(row, 3)?,
-            reusable: row.get(4)?,
-            spent_by: row.get::<_, Option<u64>>(5)?.map(NodeId),
-        };
-        state.tickets.insert(ticket.hash, ticket);
-        Ok(())
-    })
-}
-
-fn load_users(connection: &Connection, state: &mut State) -> Loaded<()> {
-    for_each_row(connection, r#"SELECT * FROM "user""#, |row| {
-        let user = User {
-            id: parsed(row.get(0)?)?,
-            email: row.get(1)?,
-            password_hash: row.get(2)?,
-            role: from_word(row.get(3)?)?,
-            created_at: time(row, 4)?,
-        };
-        state.users.insert(user.id, user);
-        Ok(())
-    })
-}
-
-fn load_sessions(connection: &Connection, state: &mut State) -> Loaded<()> {
-    for_each_row(connection, "SELECT * FROM session", |row| {
-        let session = Session {
-            hash: parsed(row.get(0)?)?,
-            user: parsed(row.get(1)?)?,
-            created_at: time(row, 2)?,
-            expires_at: time(row, 3)?,
-        };
-        state.sessions.insert(session.hash, session);
-        Ok(())
-    })
 }
 
 fn load_jobs(connection: &Connection, state: &mut State) -> Loaded<JobsByKey> {
@@ -242,7 +152,7 @@ fn load_jobs(connection: &Connection, state: &mut State) -> Loaded<JobsByKey> {
             "operator" => Owner::Operator(parsed(owner_id)?),
             kind => return Err(format!("a job's owner is of kind '{kind}'").into()),
         };
-        let scene_facts: Option<String> = row.get(12)?;
+        let scene_facts: Option<String> = row.get(14)?;
         let job = Job {
             id: parsed(row.get(1)?)?,
             name: row.get(2)?,
@@ -251,20 +161,22 @@ fn load_jobs(connection: &Connection, state: &mut State) -> Loaded<JobsByKey> {
                 frames: optional(row.get(5)?)?,
                 video: row.get(6)?,
             },
-            state: from_word(row.get(7)?)?,
-            created_at: time(row, 8)?,
-            started_at: optional_time(row, 9)?,
-            finished_at: optional_time(row, 10)?,
-            scene: optional(row.get(11)?)?,
+            frames_from_scene: row.get(7)?,
+            shares: from_json(&row.get::<_, String>(8)?)?,
+            state: from_word(row.get(9)?)?,
+            created_at: time(row, 10)?,
+            started_at: optional_time(row, 11)?,
+            finished_at: optional_time(row, 12)?,
+            scene: optional(row.get(13)?)?,
             scene_facts: scene_facts.map(|facts| from_json(&facts)).transpose()?,
-            failure: failure(row, 13)?,
+            failure: failure(row, 15)?,
             counts: TaskCounts {
-                waiting: row.get(15)?,
-                pending: row.get(16)?,
-                leased: row.get(17)?,
-                done: row.get(18)?,
-                failed: row.get(19)?,
-                cancelled: row.get(20)?,
+                waiting: row.get(17)?,
+                pending: row.get(18)?,
+                leased: row.get(19)?,
+                done: row.get(20)?,
+                failed: row.get(21)?,
+                cancelled: row.get(22)?,
             },
             tasks: Vec::new(),
             attempts: Vec::new(),

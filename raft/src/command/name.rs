@@ -1,0 +1,61 @@
+//! The kinds of command, as words.
+
+use super::Action;
+
+impl Action {
+    /// The kind of command, for messages and the audit log: nothing of what it carries.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::FarmCreated { .. } => "farm_created",
+            Self::NodeAdmitted { .. } => "node_admitted",
+            Self::NodeAnnounced { .. } => "node_announced",
+            Self::NodeRemoved { .. } => "node_removed",
+            Self::TicketCreated { .. } => "ticket_created",
+            Self::TicketRevoked { .. } => "ticket_revoked",
+            Self::SettingsChanged { .. } => "settings_changed",
+            Self::FarmRenamed { .. } => "farm_renamed",
+            Self::RegistrationTokenCreated { .. } => "registration_token_created",
+            Self::RegistrationTokenRevoked { .. } => "registration_token_revoked",
+            Self::RunnerRegistered { .. } => "runner_registered",
+            Self::RunnerAnnounced { .. } => "runner_announced",
+            Self::UserCreated { .. } => "user_created",
+            Self::UserRegistered { .. } => "user_registered",
+            Self::UserChanged { .. } => "user_changed",
+            Self::UserDeleted { .. } => "user_deleted",
+            Self::IdentityLinked { .. } => "identity_linked",
+            Self::IdentityUnlinked { .. } => "identity_unlinked",
+            Self::InvitationCreated { .. } => "invitation_created",
+            Self::InvitationRevoked { .. } => "invitation_revoked",
+            Self::SessionCreated { .. } => "session_created",
+            Self::SessionEnded { .. } => "session_ended",
+            Self::SessionsEnded { .. } => "sessions_ended",
+            Self::TokenCreated { .. } => "token_created",
+            Self::TokenRevoked { .. } => "token_revoked",
+            Self::SignInStarted { .. } => "sign_in_started",
+            Self::SignInFinished { .. } => "sign_in_finished",
+            Self::DeviceSignInStarted { .. } => "device_sign_in_started",
+            Self::DeviceSignInApproved { .. } => "device_sign_in_approved",
+            Self::DeviceSignInRefused { .. } => "device_sign_in_refused",
+            Self::DeviceSignInFinished { .. } => "device_sign_in_finished",
+            Self::SignInBlocked { .. } => "sign_in_blocked",
+            Self::ExpiredRemoved => "expired_removed",
+            Self::JobCreated { .. } => "job_created",
+            Self::SceneAdded { .. } => "scene_added",
+            Self::SceneInspected { .. } => "scene_inspected",
+            Self::JobCancelled { .. } => "job_cancelled",
+            Self::JobShared { .. } => "job_shared",
+            Self::JobUnshared { .. } => "job_unshared",
+            Self::TasksLeased { .. } => "tasks_leased",
+            Self::LeasesEnded { .. } => "leases_ended",
+            Self::TaskCommitted { .. } => "task_committed",
+            Self::TaskFailed { .. } => "task_failed",
+            Self::ReplicaAdded { .. } => "replica_added",
+            Self::ReplicaLost { .. } => "replica_lost",
+            Self::WebhookSaved { .. } => "webhook_saved",
+            Self::WebhookDeleted { .. } => "webhook_deleted",
+            Self::WebhookTested { .. } => "webhook_tested",
+            Self::DeliveryDone { .. } => "delivery_done",
+            Self::DeliveryFailed { .. } => "delivery_failed",
+        }
+    }
+}
