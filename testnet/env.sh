@@ -18,3 +18,7 @@ fi
 if [ -z "${JIGGABLEND_TEST_BPY:-}" ] && [ -x "$JIGGABLEND_CACHE/bpy-4.5.15/bin/python" ]; then
     export JIGGABLEND_TEST_BPY="$JIGGABLEND_CACHE/bpy-4.5.15/bin/python"
 fi
+# Goes through the API by its OpenAPI document.
+if [ -z "${JIGGABLEND_SCHEMATHESIS:-}" ] && [ -x "$JIGGABLEND_CACHE/schemathesis-4.32.5/bin/st" ]; then
+    export JIGGABLEND_SCHEMATHESIS="$JIGGABLEND_CACHE/schemathesis-4.32.5/bin/st"
+fi

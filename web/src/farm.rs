@@ -86,6 +86,7 @@ pub(crate) async fn nodes(State(app): State<App>, caller: Caller) -> Response {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTicket {
     #[serde(default = "default_ticket_seconds")]
+    #[schema(minimum = 1, maximum = 2_592_000)]
     ttl_seconds: u64,
     #[serde(default)]
     reusable: bool,

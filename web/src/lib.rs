@@ -23,7 +23,9 @@ mod live;
 mod openapi;
 mod page;
 mod problem;
+mod query;
 mod routes;
+mod runners;
 mod server;
 mod upload;
 mod views;
@@ -33,5 +35,7 @@ mod tests;
 
 pub use auth::ensure_test_user;
 pub use blend::{BlendError, SceneError, check_scene};
+pub use connections::{Certificates, TlsFiles};
 pub use live::*;
+pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};
 pub use server::*;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::Path;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use utoipa::openapi::path::{HttpMethod, Operation};
@@ -12,7 +12,7 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder,
-    PathItem, Paths, Ref, ResponseBuilder,
+    PathItem, Paths, Ref, RefOr, ResponseBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerFile};
@@ -135,6 +135,18 @@ fn operation_of(route: &Route) -> Operation {
                 .to_vec(),
         );
     }
+    // Handlers of different modules may have one name; ids must not.
+    let tag = operation.tags.as_deref().and_then(<[_]>::first);
+    if let (Some(id), Some(tag)) = (&operation.operation_id, tag) {
+        operation.operation_id = Some(format!("{}_{id}", tag.replace('-', "_")));
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            response.description = reason(status);
+        }
+    }
     let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemBody::name())));
     let any_problem = ResponseBuilder::new()
         .description("A problem; its type says which")
@@ -142,6 +154,14 @@ fn operation_of(route: &Route) -> Operation {
     let responses = &mut operation.responses.responses;
     responses.insert("default".to_owned(), any_problem.build().into());
     operation
+}
+
+/// What the status says by itself, where the handler's annotation adds nothing.
+fn reason(status: &str) -> String {
+    let status = status.parse::<u16>().ok();
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let reason = status.and_then(|status| status.canonical_reason());
+    reason.unwrap_or("The answer").to_owned()
 }
 
 fn http_method(method: &Method) -> HttpMethod {
@@ -208,6 +228,18 @@ mod tests {
                 "{}",
                 route.path
             );
+        }
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own() {
+        let document = document();
+        let mut ids = BTreeSet::new();
+        for item in document["paths"].as_object().unwrap().values() {
+            for operation in item.as_object().unwrap().values() {
+                let id = operation["operationId"].as_str().unwrap().to_owned();
+                assert!(ids.insert(id.clone()), "{id}");
+            }
         }
     }
 

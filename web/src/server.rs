@@ -9,7 +9,9 @@ use jiggablend_transfer::Content;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::{LiveBoard, connections, routes};
+use crate::connections::{self, Certificates, Doors};
+use crate::events::Feeder;
+use crate::{LiveBoard, RunnerGateway, routes};
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -21,6 +23,10 @@ pub struct WebConfig {
     pub max_upload_bytes: u64,
     /// On how many nodes an upload is kept before it is acknowledged.
     pub copies: usize,
+    /// The web port speaks TLS with it; plainly only to programs on this machine.
+    pub certificates: Option<Arc<Certificates>>,
+    /// Proxies whose `X-Forwarded-…` headers are believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 /// Makes tickets. The node implements it: a ticket names mesh addresses.
@@ -42,6 +48,7 @@ pub struct WebServer {
     pub content: Content,
     pub live: LiveBoard,
     pub tickets: Arc<dyn TicketMaker>,
+    pub runners: Arc<dyn RunnerGateway>,
 }
 
 impl WebServer {
@@ -52,8 +59,15 @@ impl WebServer {
         listener: tokio::net::TcpListener,
         stop: CancellationToken,
     ) -> std::io::Result<()> {
-        let app = App::new(self, stop.clone());
-        connections::serve(listener, routes::router(app), stop).await;
+        let doors = Doors::new(
+            self.config.certificates.clone(),
+            self.config.trusted_proxies.clone(),
+        );
+        let feeder = Feeder::new(&self.log, &self.live);
+        let app = App::new(self, feeder.feed(), stop.clone());
+        let feeding = tokio::spawn(feeder.run(app.clone()));
+        connections::serve(listener, doors, routes::router(app), stop).await;
+        feeding.await.map_err(std::io::Error::other)?;
         Ok(())
     }
 }

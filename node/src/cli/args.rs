@@ -7,6 +7,8 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use jiggablend_raft::FrameList;
 
+use super::DoorOptions;
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -96,6 +98,8 @@ pub struct NodeOptions {
         env = "JIGGABLEND_PORT"
     )]
     pub port: u16,
+    #[command(flatten)]
+    pub doors: DoorOptions,
     /// Port on which nodes reach each other (TCP, and UDP for QUIC); 0 takes any free one
     #[arg(
         long,

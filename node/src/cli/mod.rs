@@ -8,6 +8,7 @@ mod api_types;
 mod args;
 mod client;
 mod cluster;
+mod door_options;
 mod endpoint;
 mod error;
 mod events;
@@ -18,6 +19,7 @@ mod peers;
 mod sse;
 
 pub use args::{NodeJoinArgs, NodeOptions, NodeStartArgs};
+pub use door_options::DoorOptions;
 pub use endpoint::Endpoint;
 pub use error::CliError;
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use jiggablend_raft::{JobLog, JobLogConfig, NodeId, TimeoutProfile};
 use jiggablend_transfer::{ContentStore, Identity, Mesh, MeshConfig};
+use jiggablend_web::{Certificates, TlsFiles};
 use tokio::net::TcpListener;
 
 use super::entry::{beacon, introduced_members};
 use super::local_auth::LocalAuth;
-use crate::cli::NodeOptions;
+use crate::cli::{DoorOptions, NodeOptions};
 use crate::data_dir::{DataDir, Membership};
 use crate::mesh_transport::{MeshTransport, serve_job_log};
 
@@ -23,6 +24,7 @@ pub(super) struct Ground {
     pub(super) local_auth: LocalAuth,
     pub(super) store: ContentStore,
     pub(super) mesh: Mesh,
+    pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) web: TcpListener,
     pub(super) web_address: SocketAddr,
 }
@@ -30,6 +32,7 @@ pub(super) struct Ground {
 impl Ground {
     pub(super) async fn prepare(options: &NodeOptions) -> anyhow::Result<Self> {
         let local_auth = LocalAuth::from_environment()?;
+        let certificates = certificates(&options.doors)?;
         let data = DataDir::open(
             &options.data.path(),
             options.db.clone(),
@@ -56,6 +59,7 @@ impl Ground {
             local_auth,
             store,
             mesh,
+            certificates,
             web,
             web_address,
         })
@@ -92,6 +96,14 @@ impl Ground {
     }
 }
 
+fn certificates(doors: &DoorOptions) -> anyhow::Result<Option<Arc<Certificates>>> {
+    let (Some(certificate), Some(key)) = (doors.tls_cert.clone(), doors.tls_key.clone()) else {
+        return Ok(None);
+    };
+    let certificates = Certificates::read(TlsFiles { certificate, key })?;
+    Ok(Some(Arc::new(certificates)))
+}
+
 async fn bind_web(address: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
     match TcpListener::bind((address, port)).await {
         Ok(listener) => Ok(listener),
@@ -104,7 +116,7 @@ async fn bind_web(address: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
     }
 }
 
-/// The page's address for programs on this machine.
+/// The page's address for programs on this machine, which need no TLS.
 pub(super) fn local_url(address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         format!("http://127.0.0.1:{}", address.port())
@@ -115,11 +127,12 @@ pub(super) fn local_url(address: SocketAddr) -> String {
 
 /// The page's address for others: what the owner says, or the first address that is not loopback.
 pub(super) fn public_url(options: &NodeOptions, mesh: &Mesh, address: SocketAddr) -> String {
+    let scheme = options.doors.scheme();
     if let Some(host) = &options.advertise {
-        return format!("http://{host}:{}", address.port());
+        return format!("{scheme}://{host}:{}", address.port());
     }
     if !address.ip().is_unspecified() {
-        return format!("http://{address}");
+        return format!("{scheme}://{address}");
     }
     let reachable = mesh
         .addresses()
@@ -127,7 +140,7 @@ pub(super) fn public_url(options: &NodeOptions, mesh: &Mesh, address: SocketAddr
         .filter_map(ip_of)
         .find(|ip| !ip.is_loopback() && !ip.is_unspecified())
         .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    format!("http://{}", SocketAddr::new(reachable, address.port()))
+    format!("{scheme}://{}", SocketAddr::new(reachable, address.port()))
 }
 
 fn ip_of(address: &jiggablend_transfer::Multiaddr) -> Option<IpAddr> {

@@ -103,7 +103,7 @@ pub(crate) async fn login(
         ));
     }
     let email = normalized_email(&login.email);
-    let address = connection.peer.ip();
+    let address = connection.address;
     app.login_limits
         .attempt(&email, address)
         .map_err(|wait_seconds| {
