@@ -1,7 +1,8 @@
 //! Benches: ours and a peer, in turn, in the same run on the same machine.
 //!
-//! [`render`] is the first. A bench gives a [`Report`]; [`report`] prints it.
+//! A bench, such as [`render`] or [`events`], gives a [`Report`]; [`report`] prints it.
 
+mod events;
 mod machine;
 mod render;
 mod report;
@@ -23,6 +24,8 @@ const LAST_ROUND_STARTS: Duration = Duration::from_secs(230);
 enum Name {
     /// A job of short frames on one node, against Blender alone
     Render,
+    /// A thousand clients of the live stream while 500 frames a second complete
+    Events,
     /// Every bench; writes docs/benchmarks.md
     All,
 }
@@ -44,7 +47,8 @@ pub async fn run(arguments: BenchArgs) -> Result<()> {
     let against = arguments.against.as_deref();
     let reports = match arguments.name {
         Name::Render => vec![render::run(against).await?],
-        Name::All => vec![render::run(against).await?],
+        Name::Events => vec![events::run(against).await?],
+        Name::All => vec![render::run(against).await?, events::run(None).await?],
     };
     let machine = machine::describe();
     for report in &reports {
