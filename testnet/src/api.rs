@@ -84,6 +84,11 @@ impl Api {
         &self.url
     }
 
+    /// The bearer token that it signs in with.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// A request as it is, for what the methods below do not say.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));

@@ -9,6 +9,7 @@
 //!   live stream.
 //! - [`command_line`] runs `jiggablend` as a person would.
 //! - [`wait`] waits for a condition, with a deadline.
+//! - [`schemathesis`] goes through the whole API by its document.
 //! - [`process_tree`] sees what a node has started.
 //!
 //! [`up`] is `testnet/up` and [`bench`] is `testnet/bench`.
@@ -23,6 +24,7 @@ pub mod node;
 pub mod process_tree;
 pub mod program;
 pub mod scenes;
+pub mod schemathesis;
 pub mod up;
 pub mod wait;
 pub mod wire;

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{LoginLimits, Passwords};
+use crate::events::Feed;
 use crate::runners::Presence;
 use crate::{LiveBoard, RunnerGateway, TicketMaker, WebConfig, WebServer};
 
@@ -32,12 +33,13 @@ pub(crate) struct Shared {
     pub(crate) login_limits: LoginLimits,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) event_streams: Arc<Semaphore>,
+    pub(crate) feed: Arc<Feed>,
     /// Cancelled when the web port stops: streams end.
     pub(crate) stop: CancellationToken,
 }
 
 impl App {
-    pub(crate) fn new(server: WebServer, stop: CancellationToken) -> Self {
+    pub(crate) fn new(server: WebServer, feed: Arc<Feed>, stop: CancellationToken) -> Self {
         Self(Arc::new(Shared {
             config: server.config,
             log: server.log,
@@ -50,6 +52,7 @@ impl App {
             login_limits: LoginLimits::default(),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
+            feed,
             stop,
         }))
     }

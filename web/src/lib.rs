@@ -23,6 +23,7 @@ mod live;
 mod openapi;
 mod page;
 mod problem;
+mod query;
 mod routes;
 mod runners;
 mod server;

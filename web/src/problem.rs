@@ -71,6 +71,8 @@ problem_kinds! {
     StorageFull = INSUFFICIENT_STORAGE, "storage-full", "The node's disk is full";
 }
 
+const PROBLEM_TYPE: &str = "application/problem+json";
+
 /// Why a request failed, for programs and for people.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -136,6 +138,32 @@ impl Problem {
     }
 }
 
+/// Makes whatever a layer or an extractor refused by itself into a problem too.
+pub(crate) async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    let is_one = media_type.is_some_and(|value| value == PROBLEM_TYPE);
+    if is_one || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (kind, what) = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => (ProblemKind::TooLarge, "the body is too large"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            (ProblemKind::WrongMediaType, "the body has another type")
+        }
+        StatusCode::NOT_FOUND => (ProblemKind::NotFound, "there is nothing at this address"),
+        _ if status.is_client_error() => (
+            ProblemKind::InvalidRequest,
+            "the request cannot be understood; see /api/docs",
+        ),
+        _ => (
+            ProblemKind::Internal,
+            "the node made an error; its log says more",
+        ),
+    };
+    Problem::new(kind, what).into_response()
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.kind.status();
@@ -150,10 +178,9 @@ impl IntoResponse for Problem {
         };
         let mut response = (status, Json(body)).into_response();
         response.headers_mut().extend(self.headers);
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         response
     }
 }

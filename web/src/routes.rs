@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 
 use crate::access::{Access, Rule, guard};
 use crate::app::App;
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{Problem, ProblemKind, as_problem};
 use crate::{auth, events, farm, files, health, jobs, openapi, page, runners, upload};
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
@@ -159,6 +159,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(page::page)
         .method_not_allowed_fallback(page::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::map_response(as_problem))
         .layer(layers)
         .with_state(app)
 }

@@ -5,13 +5,12 @@ mod range;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{File, FileId, FileKind, JobId};
 use jiggablend_transfer::{ManifestHash, PeerId, StoreError};
 use serde::{Deserialize, Serialize};
-use tokio_util::io::ReaderStream;
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use headers::safe_file_name;
@@ -20,9 +19,8 @@ use range::Wanted;
 use crate::access::OwnedJob;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 use crate::views::FileView;
-
-const PIECE_BYTES: usize = 256 * 1024;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -44,10 +42,8 @@ pub(crate) struct Files {
 pub(crate) async fn list(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
-    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+    ApiQuery(filter): ApiQuery<Filter>,
 ) -> Result<Response, Problem> {
-    let Query(filter) =
-        filter.map_err(|error| Problem::new(ProblemKind::InvalidRequest, error.body_text()))?;
     let files = app.log.read(|state| {
         let ids = state.jobs.get(&job).map(|job| job.files.as_slice());
         ids.unwrap_or_default()
@@ -80,7 +76,7 @@ pub(crate) async fn download(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
     Path((_, id)): Path<(String, String)>,
-    Query(query): Query<DownloadQuery>,
+    ApiQuery(query): ApiQuery<DownloadQuery>,
     method: Method,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -123,9 +119,8 @@ pub(crate) async fn send(
     let manifest = ManifestHash(file.content.0);
     let range = (status == StatusCode::PARTIAL_CONTENT).then_some(bytes);
     let holders = holders(app, file);
-    let reader = app.content.read(manifest, &holders, range).await;
-    let reader = reader.map_err(|error| unreadable(file, &error))?;
-    let body = Body::from_stream(ReaderStream::with_capacity(reader, PIECE_BYTES));
+    let bytes = app.content.stream(manifest, &holders, range).await;
+    let body = Body::from_stream(bytes.map_err(|error| unreadable(file, &error))?);
     Ok((status, response_headers, body).into_response())
 }
 
