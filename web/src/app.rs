@@ -9,7 +9,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{LoginLimits, Passwords};
-use crate::{LiveBoard, TicketMaker, WebConfig, WebServer};
+use crate::events::Feed;
+use crate::runners::Presence;
+use crate::{LiveBoard, RunnerGateway, TicketMaker, WebConfig, WebServer};
 
 /// Uploads at the same time; each holds a thread that checks its bytes.
 const MAX_UPLOADS: usize = 64;
@@ -25,26 +27,32 @@ pub(crate) struct Shared {
     pub(crate) content: Content,
     pub(crate) live: LiveBoard,
     pub(crate) tickets: Arc<dyn TicketMaker>,
+    pub(crate) gateway: Arc<dyn RunnerGateway>,
+    pub(crate) runners: Presence,
     pub(crate) passwords: Passwords,
     pub(crate) login_limits: LoginLimits,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) event_streams: Arc<Semaphore>,
+    pub(crate) feed: Arc<Feed>,
     /// Cancelled when the web port stops: streams end.
     pub(crate) stop: CancellationToken,
 }
 
 impl App {
-    pub(crate) fn new(server: WebServer, stop: CancellationToken) -> Self {
+    pub(crate) fn new(server: WebServer, feed: Arc<Feed>, stop: CancellationToken) -> Self {
         Self(Arc::new(Shared {
             config: server.config,
             log: server.log,
             content: server.content,
             live: server.live,
             tickets: server.tickets,
+            gateway: server.runners,
+            runners: Presence::default(),
             passwords: Passwords::new(),
             login_limits: LoginLimits::default(),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
+            feed,
             stop,
         }))
     }

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::connections::{self, Certificates, Doors};
-use crate::{LiveBoard, routes};
+use crate::events::Feeder;
+use crate::{LiveBoard, RunnerGateway, routes};
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -47,6 +48,7 @@ pub struct WebServer {
     pub content: Content,
     pub live: LiveBoard,
     pub tickets: Arc<dyn TicketMaker>,
+    pub runners: Arc<dyn RunnerGateway>,
 }
 
 impl WebServer {
@@ -61,8 +63,11 @@ impl WebServer {
             self.config.certificates.clone(),
             self.config.trusted_proxies.clone(),
         );
-        let app = App::new(self, stop.clone());
+        let feeder = Feeder::new(&self.log, &self.live);
+        let app = App::new(self, feeder.feed(), stop.clone());
+        let feeding = tokio::spawn(feeder.run(app.clone()));
         connections::serve(listener, doors, routes::router(app), stop).await;
+        feeding.await.map_err(std::io::Error::other)?;
         Ok(())
     }
 }
