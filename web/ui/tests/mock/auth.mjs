@@ -86,11 +86,11 @@ export async function ownAccount(accounts, caller, request, response, url) {
       none(response);
     }
   } else if (route === "POST /api/auth/device/approve") {
-    const { user_code } = await bodyJson(request);
+    const { user_code, approve } = await bodyJson(request);
     if (accounts.devices.get(user_code) !== null) {
       problem(response, 404, "not-found", "no command line waits with that code; start jiggablend login again");
     } else {
-      accounts.devices.set(user_code, user.id);
+      accounts.devices.set(user_code, approve ? user.id : "refused");
       none(response);
     }
   } else if (/^GET \/api\/auth\/\w+\/link$/.test(route)) {
