@@ -22,7 +22,7 @@ const PAGES = {
   },
   log: async (page) => {
     await openJob(page, "kitchen");
-    await page.getByRole("button", { name: /^Frame 7,/ }).click();
+    await page.getByRole("link", { name: "Frame 7" }).click();
     await page.getByRole("button", { name: "Attempts and log" }).click();
   },
   share: async (page) => {

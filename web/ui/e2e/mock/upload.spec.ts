@@ -135,6 +135,20 @@ test("a scene that the node refuses can be replaced, and the reason stands there
   await expect(page.getByTestId("job-state")).not.toHaveText("waiting for its scene file");
 });
 
+test("an upload goes on while one looks at other pages, and the browser asks before it is left", async ({ page, farm, large }) => {
+  const job = await begin(page, farm, large.path);
+  await page.getByRole("link", { name: "Jobs", exact: true }).click();
+  await expect(page.getByText(/^Upload: \d+ %$/)).toBeVisible();
+  const asked = page.waitForEvent("dialog");
+  void page.close({ runBeforeUnload: true });
+  const dialog = await asked;
+  expect(dialog.type()).toBe("beforeunload");
+  await dialog.dismiss();
+  await farm.make(QUICK);
+  await page.goto(`${farm.one}/#/jobs/${job}`);
+  await expectWhole(page, farm, job, large.sha256);
+});
+
 test("stopping drops what was sent, and the job still takes a scene", async ({ page, farm, large }) => {
   const job = await begin(page, farm, large.path);
   const [dropped] = await Promise.all([

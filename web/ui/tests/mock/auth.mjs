@@ -94,6 +94,7 @@ export async function ownAccount(accounts, caller, request, response, url) {
       none(response);
     }
   } else if (/^GET \/api\/auth\/\w+\/link$/.test(route)) {
+    if (id === "discord") return response.writeHead(303, { location: "/?error=identity-taken" }).end(), true;
     if (!user.identities.some((one) => one.provider === id)) user.identities.push({ provider: id, name: "Google", subject: "1098" });
     response.writeHead(303, { location: url.searchParams.get("return_to") ?? "/" }).end();
   } else if (request.method === "DELETE" && url.pathname.startsWith("/api/auth/identities/")) {
