@@ -52,13 +52,13 @@ pub(crate) async fn create(
     let created = Action::JobCreated {
         job: id,
         name,
-        owner: caller.owner(),
+        owner: caller.owner().ok_or_else(Problem::not_signed_in)?,
         settings: JobSettings {
             frames,
             video: new.video,
         },
     };
-    app.propose(caller.actor(), created).await?;
+    app.propose(&caller, created).await?;
     refuse_taken_id(&app, &caller, id)?;
     let job = look(&app, &caller, id)?;
     let location = format!("/api/jobs/{id}");
@@ -70,7 +70,7 @@ fn refuse_taken_id(app: &App, caller: &Caller, id: JobId) -> Result<(), Problem>
     let owner = app
         .log
         .read(|state| state.jobs.get(&id).map(|job| job.owner));
-    if owner == Some(caller.owner()) {
+    if owner.is_some() && owner == caller.owner() {
         return Ok(());
     }
     Err(Problem::new(
@@ -215,9 +215,7 @@ pub(crate) async fn cancel(
     if app.log.read(is_final) {
         return Err(is_over());
     }
-    let cancelled = app
-        .propose(caller.actor(), Action::JobCancelled { job })
-        .await;
+    let cancelled = app.propose(&caller, Action::JobCancelled { job }).await;
     match cancelled {
         Ok(_) => look(&app, &caller, job).map(IntoResponse::into_response),
         // It ended while the command was on its way.

@@ -1,5 +1,6 @@
 //! A farm of one node with its web port, and clients of it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ impl TicketMaker for Tickets {
     async fn make(
         &self,
         actor: Actor,
+        from: Option<IpAddr>,
         roles: Roles,
         ttl: Duration,
         reusable: bool,
@@ -73,7 +75,8 @@ impl TicketMaker for Tickets {
                 expires_at,
                 reusable,
             },
-        );
+        )
+        .from(from);
         self.0.propose(command).await?;
         Ok((format!("jigga1{secret}"), expires_at))
     }
@@ -125,6 +128,7 @@ impl TestNode {
             content,
             live: live.clone(),
             tickets: Arc::new(Tickets(log.clone())),
+            providers: Vec::new(),
         };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(listener, stop.clone()));
