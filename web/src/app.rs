@@ -5,14 +5,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, ProposeError};
+use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, NodeId, ProposeError};
 use jiggablend_transfer::Content;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Caller;
 use crate::auth::{DevicePolls, Limits, Passwords, Providers};
-use crate::{LiveBoard, TicketMaker, WebConfig, WebServer};
+use crate::events::Feed;
+use crate::runners::Presence;
+use crate::{LiveBoard, RunnerGateway, TicketMaker, WebConfig, WebServer};
 
 /// Uploads at the same time; each holds a thread that checks its bytes.
 const MAX_UPLOADS: usize = 64;
@@ -29,18 +31,21 @@ pub(crate) struct Shared {
     pub(crate) content: Content,
     pub(crate) live: LiveBoard,
     pub(crate) tickets: Arc<dyn TicketMaker>,
+    pub(crate) gateway: Arc<dyn RunnerGateway>,
+    pub(crate) runners: Presence,
     pub(crate) passwords: Passwords,
     pub(crate) providers: Providers,
     pub(crate) limits: Limits,
     pub(crate) device_polls: DevicePolls,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) event_streams: Arc<Semaphore>,
+    pub(crate) feed: Arc<Feed>,
     /// Cancelled when the web port stops: streams end.
     pub(crate) stop: CancellationToken,
 }
 
 impl App {
-    pub(crate) fn new(server: WebServer, stop: CancellationToken) -> Self {
+    pub(crate) fn new(server: WebServer, feed: Arc<Feed>, stop: CancellationToken) -> Self {
         let providers = Providers::new(server.providers);
         Self(Arc::new(Shared {
             config: server.config,
@@ -49,11 +54,14 @@ impl App {
             content: server.content,
             live: server.live,
             tickets: server.tickets,
+            gateway: server.runners,
+            runners: Presence::default(),
             passwords: Passwords::new(),
             limits: Limits::default(),
             device_polls: DevicePolls::default(),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
+            feed,
             stop,
         }))
     }
@@ -72,6 +80,17 @@ impl App {
         action: Action,
     ) -> Result<Effect, ProposeError> {
         self.propose_from(caller.actor(), caller.address, action)
+            .await
+    }
+
+    /// Proposes `action` for a node, of itself.
+    pub(crate) async fn propose_for_node(
+        &self,
+        node: NodeId,
+        action: Action,
+    ) -> Result<Effect, ProposeError> {
+        self.log
+            .propose(Command::new(Actor::Node(node), action))
             .await
     }
 

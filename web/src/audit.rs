@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::params::ApiQuery;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;

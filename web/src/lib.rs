@@ -24,9 +24,11 @@ mod live;
 mod lookups;
 mod openapi;
 mod page;
-mod params;
+mod path;
 mod problem;
+mod query;
 mod routes;
+mod runners;
 mod secrets;
 mod server;
 mod settings;
@@ -45,4 +47,5 @@ pub use auth::{
 pub use blend::{BlendError, SceneError, check_scene};
 pub use connections::{Certificates, TlsFiles};
 pub use live::*;
+pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};
 pub use server::*;

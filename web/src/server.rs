@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::auth::ProviderConfig;
 use crate::connections::{self, Certificates, Doors};
-use crate::{LiveBoard, routes};
+use crate::events::Feeder;
+use crate::{LiveBoard, RunnerGateway, routes};
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -52,6 +53,7 @@ pub struct WebServer {
     pub tickets: Arc<dyn TicketMaker>,
     /// Where people may sign in beside local accounts.
     pub providers: Vec<ProviderConfig>,
+    pub runners: Arc<dyn RunnerGateway>,
 }
 
 impl WebServer {
@@ -66,8 +68,11 @@ impl WebServer {
             self.config.certificates.clone(),
             self.config.trusted_proxies.clone(),
         );
-        let app = App::new(self, stop.clone());
+        let feeder = Feeder::new(&self.log, &self.live);
+        let app = App::new(self, feeder.feed(), stop.clone());
+        let feeding = tokio::spawn(feeder.run(app.clone()));
         connections::serve(listener, doors, routes::router(app), stop).await;
+        feeding.await.map_err(std::io::Error::other)?;
         Ok(())
     }
 }

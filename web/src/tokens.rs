@@ -16,7 +16,7 @@ use crate::access::{API_TOKEN_PREFIX, Caller, Credential};
 use crate::app::App;
 use crate::auth::checked_name;
 use crate::json::ApiJson;
-use crate::params::ApiPath;
+use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::secrets::{IdempotencyKey, key_reused};
 

@@ -27,7 +27,7 @@ const MAX_EMPTY_STREAMS: u32 = 100;
 /// What happened in the farm.
 #[derive(Debug)]
 pub enum Event {
-    /// One log entry's changes. Each index comes once, in order.
+    /// What some log entries changed, in order.
     Changes(Vec<Change>),
     /// Something was missed: read everything anew, as of this index or later.
     Reset {
@@ -259,6 +259,10 @@ impl Cursor {
     fn take(&mut self, raw: &SseEvent) -> Option<Event> {
         match raw.name.as_str() {
             "change" => match serde_json::from_str::<ChangeData>(&raw.data) {
+                // A part of what is told in several events; the last one has the id.
+                Ok(change) if raw.id.is_none() && change.index == self.last_index => {
+                    Some(Event::Changes(change.changes))
+                }
                 Ok(change) if change.index <= self.last_index => None,
                 Ok(change) => {
                     self.last_index = change.index;
@@ -303,11 +307,23 @@ mod tests {
     #[test]
     fn an_index_that_was_seen_is_not_given_again() {
         let mut cursor = Cursor { last_index: 4 };
-        let change = |index: u64| raw("change", &format!("{{\"index\":{index},\"changes\":[]}}"));
+        let change = |index: u64| SseEvent {
+            id: Some(index.to_string()),
+            ..raw("change", &format!("{{\"index\":{index},\"changes\":[]}}"))
+        };
         assert!(cursor.take(&change(4)).is_none());
         assert!(matches!(cursor.take(&change(5)), Some(Event::Changes(_))));
         assert!(cursor.take(&change(5)).is_none());
         assert!(matches!(cursor.take(&change(9)), Some(Event::Changes(_))));
+    }
+
+    #[test]
+    fn what_is_told_in_several_events_is_taken_part_by_part() {
+        let mut cursor = Cursor { last_index: 4 };
+        let part = raw("change", r#"{"index":4,"changes":[]}"#);
+        assert!(matches!(cursor.take(&part), Some(Event::Changes(_))));
+        assert!(matches!(cursor.take(&part), Some(Event::Changes(_))));
+        assert_eq!(cursor.last_index, 4);
     }
 
     #[test]

@@ -27,9 +27,9 @@ use crate::admission::FarmDoor;
 use crate::cli::{Endpoint, NodeJoinArgs, NodeOptions, NodeStartArgs};
 use crate::data_dir::{DataDir, Membership};
 use crate::leader::Duties;
-use crate::link::{NodeInbox, NodeSide, Switchboard};
+use crate::link::{HttpRunners, NodeInbox, NodeSide, Switchboard};
 use crate::outbox::LogOutbox;
-use crate::runner::{Runner, RunnerConfig};
+use crate::runner::{MeshStorage, NodeIds, Runner, RunnerConfig};
 
 /// The largest scene file that is taken.
 const MAX_UPLOAD_BYTES: u64 = 64 << 30;
@@ -151,9 +151,14 @@ impl Running {
             progress,
             stop: stop.clone(),
         };
+        let storage = MeshStorage {
+            content: content.clone(),
+            copies: options.copies as usize,
+            node_ids: node_ids(log.clone()),
+        };
         let runner = Runner::start(
             runner_config(&options, &data),
-            content.clone(),
+            Arc::new(storage),
             Arc::new(outbox),
         )
         .await;
@@ -167,12 +172,14 @@ impl Running {
             arrivals,
         };
         tasks.spawn(duties.run(stop.clone()));
+        let http_runners = HttpRunners::default();
         let node_side = NodeSide {
             node,
             switchboard,
             log: log.clone(),
             runner: runner.clone(),
             live: live.clone(),
+            http_runners: http_runners.clone(),
         };
         let inbox = NodeInbox {
             callbacks,
@@ -216,6 +223,7 @@ impl Running {
             live,
             tickets: door.clone(),
             providers: sign_in.providers,
+            runners: Arc::new(http_runners),
         };
         let stop_web = stop.clone();
         tasks.spawn(async move {
@@ -324,10 +332,22 @@ fn runner_config(options: &NodeOptions, data: &DataDir) -> RunnerConfig {
         blender: options.blender.clone(),
         render: !options.no_render,
         slots: options.slots,
-        copies: options.copies as usize,
         attempt_limit: options.frame_time_limit,
         ..RunnerConfig::new(data.scratch())
     }
+}
+
+/// Names the nodes of peers by the job log.
+fn node_ids(log: JobLog) -> NodeIds {
+    Arc::new(move |peers| {
+        log.read(|state| {
+            peers
+                .iter()
+                .filter_map(|peer| state.node_by_peer(&peer.to_string()))
+                .map(|node| node.id)
+                .collect()
+        })
+    })
 }
 
 /// The test user is made once the farm has a leader, however long that takes.

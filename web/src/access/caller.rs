@@ -1,13 +1,12 @@
-//! Who calls: an account by its session or one of its tokens, the owner of a node's machine, or
-//! a runner that speaks only HTTP.
+//! Who calls: an account by its session or one of its tokens, or the owner of a node's machine.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 use jiggablend_raft::{
-    Actor, Job, NodeId, Owner, Reach, Scope, SecretHash, ShareAccess, State, TimestampMs, TokenId,
-    User, UserId, UserRole,
+    Actor, Job, NodeId, Owner, Scope, SecretHash, ShareAccess, State, TimestampMs, TokenId, User,
+    UserId, UserRole,
 };
 
 use super::cookie;
@@ -15,8 +14,6 @@ use crate::app::App;
 
 /// API tokens begin so, which is how scanners of leaked secrets find them.
 pub(crate) const API_TOKEN_PREFIX: &str = "jbt_";
-/// Credentials of runners that speak only HTTP.
-pub(crate) const RUNNER_PREFIX: &str = "jbr_";
 
 /// Whoever sent the request, as the job log knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +34,6 @@ pub(crate) enum Identity {
     },
     /// Whoever owns that node's machine.
     Operator(NodeId),
-    /// A runner that speaks only HTTP, and nothing but its own routes.
-    Runner(NodeId),
 }
 
 /// What they showed. Only hashes of it are ever kept.
@@ -50,8 +45,8 @@ pub(crate) enum Credential {
         scopes: BTreeSet<Scope>,
         expires_at: Option<TimestampMs>,
     },
-    /// An operator's token or a runner's credential.
-    Node(SecretHash),
+    /// An operator's.
+    NodeToken(SecretHash),
 }
 
 impl Caller {
@@ -63,7 +58,7 @@ impl Caller {
     /// Whether what they showed is good for that. What its user may do is another question.
     pub(super) fn has_scope(&self, scope: Scope) -> bool {
         match &self.credential {
-            Credential::Session(_) | Credential::Node(_) => true,
+            Credential::Session(_) | Credential::NodeToken(_) => true,
             Credential::ApiToken { scopes, .. } => scopes.contains(&scope),
         }
     }
@@ -87,12 +82,7 @@ impl Caller {
         match &self.identity {
             Identity::User { role, .. } => *role != UserRole::Viewer,
             Identity::Operator(_) => true,
-            Identity::Runner(_) => false,
         }
-    }
-
-    pub(super) fn is_runner(&self) -> bool {
-        matches!(self.identity, Identity::Runner(_))
     }
 
     pub(crate) fn may_see(&self, job: &Job) -> bool {
@@ -106,7 +96,7 @@ impl Caller {
 
     /// Share it with others.
     pub(crate) fn may_own(&self, job: &Job) -> bool {
-        self.is_admin() || self.owner() == Some(job.owner)
+        self.is_admin() || self.owner() == job.owner
     }
 
     fn share_of(&self, job: &Job) -> Option<ShareAccess> {
@@ -116,16 +106,15 @@ impl Caller {
     pub(crate) fn user(&self) -> Option<UserId> {
         match &self.identity {
             Identity::User { id, .. } => Some(*id),
-            Identity::Operator(_) | Identity::Runner(_) => None,
+            Identity::Operator(_) => None,
         }
     }
 
-    /// The owner of what the caller creates; a runner creates nothing of its own.
-    pub(crate) fn owner(&self) -> Option<Owner> {
+    /// The owner of what the caller creates.
+    pub(crate) fn owner(&self) -> Owner {
         match &self.identity {
-            Identity::User { id, .. } => Some(Owner::User(*id)),
-            Identity::Operator(node) => Some(Owner::Operator(*node)),
-            Identity::Runner(_) => None,
+            Identity::User { id, .. } => Owner::User(*id),
+            Identity::Operator(node) => Owner::Operator(*node),
         }
     }
 
@@ -133,7 +122,6 @@ impl Caller {
         match &self.identity {
             Identity::User { id, .. } => Actor::User(*id),
             Identity::Operator(node) => Actor::Operator(*node),
-            Identity::Runner(node) => Actor::Node(*node),
         }
     }
 
@@ -160,7 +148,7 @@ fn found_by(state: &State, credential: &Credential, now: TimestampMs) -> Option<
     match credential {
         Credential::Session(hash) => of_session(state, *hash, now),
         Credential::ApiToken { id, .. } => of_api_token(state, *id, now),
-        Credential::Node(hash) => of_node(state, *hash),
+        Credential::NodeToken(hash) => of_operator(state, *hash),
     }
 }
 
@@ -205,7 +193,7 @@ fn of_token(state: &State, token: &str, hash: SecretHash, now: TimestampMs) -> O
         let token = state.tokens.values().find(|token| token.hash == hash)?;
         return of_api_token(state, token.id, now);
     }
-    of_node(state, hash)
+    of_operator(state, hash)
 }
 
 fn of_api_token(state: &State, id: TokenId, now: TimestampMs) -> Option<Found> {
@@ -242,17 +230,13 @@ fn of_user(state: &State, user: UserId, credential: Credential) -> Option<Found>
     })
 }
 
-fn of_node(state: &State, hash: SecretHash) -> Option<Found> {
-    let identity = state.members().find_map(|node| match &node.reach {
-        Reach::Mesh { .. } if node.operator_token == Some(hash) => {
-            Some(Identity::Operator(node.id))
-        }
-        Reach::Http { credential, .. } if *credential == hash => Some(Identity::Runner(node.id)),
-        Reach::Mesh { .. } | Reach::Http { .. } => None,
-    })?;
+fn of_operator(state: &State, hash: SecretHash) -> Option<Found> {
+    let node = state
+        .members()
+        .find(|node| node.operator_token == Some(hash))?;
     Some(Found {
-        identity,
-        credential: Credential::Node(hash),
+        identity: Identity::Operator(node.id),
+        credential: Credential::NodeToken(hash),
     })
 }
 

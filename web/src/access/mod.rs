@@ -22,6 +22,7 @@ pub(crate) use cross_site::refuse as refuse_cross_site;
 use crate::app::App;
 use crate::connections::Connection;
 use crate::problem::{Problem, ProblemKind};
+use crate::runners::RunnerCaller;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub(crate) enum Access {
     Admin,
     /// The same, and what they made a token for.
     Metrics,
-    /// A runner that speaks only HTTP, with its own credential.
+    /// A runner that speaks only HTTP, by its own credential; it reaches nothing else.
     Runner,
 }
 
@@ -79,6 +80,11 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    if rule.access == Access::Runner {
+        let runner = RunnerCaller::of_request(&rule.app, request.headers())?;
+        request.extensions_mut().insert(runner);
+        return Ok(next.run(request).await);
+    }
     let headers = request.headers();
     let caller = caller::of_request(&rule.app, headers, connection.address);
     let has_token = caller.as_ref().is_some_and(Caller::has_token);
@@ -105,9 +111,6 @@ pub(crate) async fn guard(
 /// Whether such a caller may call such a route at all.
 fn check_caller(access: Access, is_safe: bool, caller: &Caller) -> Result<(), Problem> {
     let refused = |why: &str| Err(Problem::new(ProblemKind::NotAllowed, why));
-    if caller.is_runner() != (access == Access::Runner) {
-        return refused("a runner's credential is for the runner's routes, and only it is");
-    }
     if let Some(scope) = access.scope(is_safe)
         && !caller.has_scope(scope)
     {
@@ -133,6 +136,7 @@ fn check_caller(access: Access, is_safe: bool, caller: &Caller) -> Result<(), Pr
         Access::Account if caller.user().is_none() => {
             refused("a node's operator has no account of its own; sign in as a user")
         }
+        Access::Runner => Err(Problem::not_signed_in()),
         _ => Ok(()),
     }
 }

@@ -57,7 +57,7 @@ impl UserView {
                 role: *role,
                 kind: "user",
             },
-            Identity::Operator(node) | Identity::Runner(node) => Self {
+            Identity::Operator(node) => Self {
                 id: format!("node-{node}"),
                 name: format!("operator of node {node}"),
                 email: None,
@@ -71,10 +71,6 @@ impl UserView {
 impl Me {
     pub(crate) fn of(app: &App, state: &FarmState, caller: &Caller) -> Self {
         let user = caller.user().and_then(|user| state.users.get(&user));
-        let (quota, usage) = match caller.owner() {
-            Some(owner) => (state.quota_of(owner), state.usage_of(owner)),
-            None => Default::default(),
-        };
         Self {
             user: UserView::of(&caller.identity),
             identities: user
@@ -83,10 +79,10 @@ impl Me {
             has_password: user.is_some_and(|user| user.password_hash.is_some()),
             scopes: match &caller.credential {
                 Credential::ApiToken { scopes, .. } => Some(scopes.iter().copied().collect()),
-                Credential::Session(_) | Credential::Node(_) => None,
+                Credential::Session(_) | Credential::NodeToken(_) => None,
             },
-            quota,
-            usage,
+            quota: state.quota_of(caller.owner()),
+            usage: state.usage_of(caller.owner()),
         }
     }
 }

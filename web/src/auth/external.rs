@@ -24,8 +24,9 @@ use crate::access::{Caller, new_secret, refuse_cross_site};
 use crate::app::App;
 use crate::connections::Connection;
 use crate::lookups::Lookups as _;
-use crate::params::{ApiPath, ApiQuery};
+use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 
 const MAX_RETURN_TO_BYTES: usize = 2000;
 const MAX_PARAMETER_BYTES: usize = 4096;

@@ -29,6 +29,8 @@ pub(crate) enum Door {
     Login,
     /// Accounts made from one address.
     Register,
+    /// Runners that register from one address.
+    Runner,
     /// Sign-ins with a provider, from one address.
     Provider,
     /// Command lines that want to sign in, from one address.
@@ -51,7 +53,7 @@ impl Door {
     fn allowance(self) -> Allowance {
         let (burst, refill_seconds) = match self {
             Self::Account | Self::DeviceCode => (10.0, 30),
-            Self::Login | Self::Provider => (30.0, 2),
+            Self::Login | Self::Provider | Self::Runner => (30.0, 2),
             Self::Register => (20.0, 30),
             Self::Device => (20.0, 5),
             Self::DevicePoll => (60.0, 1),

@@ -240,7 +240,7 @@ pub(crate) async fn change_password(
     let password_hash = app.passwords.hash(new).await?;
     let keep = match caller.credential {
         Credential::Session(session) => Some(session),
-        Credential::ApiToken { .. } | Credential::Node(_) => None,
+        Credential::ApiToken { .. } | Credential::NodeToken(_) => None,
     };
     let change = UserChange::Password {
         password_hash,

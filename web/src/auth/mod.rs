@@ -22,7 +22,7 @@ pub use providers::{
 };
 
 pub(crate) use device::DevicePolls;
-pub(crate) use limits::Limits;
+pub(crate) use limits::{Door, Limits, Try};
 pub(crate) use local::{checked_email, checked_name, checked_password};
 pub(crate) use passwords::Passwords;
 pub(crate) use providers::Providers;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::access::{Caller, Credential, SESSION_LIFE, ended_cookie, new_secret, session_cookie};
 use crate::app::App;
 use crate::connections::Connection;
-use crate::params::ApiPath;
+use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 
 /// Begins a session under a new id, which no earlier page of the browser knows, and ends the one
@@ -163,7 +163,7 @@ pub(crate) async fn end_others(
     let user = caller.user().ok_or_else(Problem::not_signed_in)?;
     let except = match caller.credential {
         Credential::Session(session) => Some(session),
-        Credential::ApiToken { .. } | Credential::Node(_) => None,
+        Credential::ApiToken { .. } | Credential::NodeToken(_) => None,
     };
     app.propose(&caller, Action::SessionsEnded { user, except })
         .await?;

@@ -1,17 +1,21 @@
 //! Live events: one stream a client, filtered to what the caller may see.
 //!
 //! An event's id is its log index, so that a client can go on at any node where it stopped at
-//! another one.
+//! another one. The [`feed`] [`render`]s what the log says once for all, as an [`event`] in pieces
+//! that is kept in a [`ring`]; a [`stream`] only picks what its caller may see.
 
-mod changes;
+mod event;
+mod feed;
+mod render;
+mod ring;
 mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::response::sse::{KeepAlive, Sse};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -19,16 +23,24 @@ use utoipa::{IntoParams, ToSchema};
 use crate::access::Caller;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
+pub(crate) use feed::{Feed, Feeder};
 use stream::EventStream;
 
-const HEARTBEAT: Duration = Duration::from_secs(15);
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(3);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Tells reverse proxies not to hold events back.
-const NO_BUFFERING: (HeaderName, HeaderValue) = (
-    HeaderName::from_static("x-accel-buffering"),
-    HeaderValue::from_static("no"),
-);
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    // Tells reverse proxies not to hold events back.
+    (
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    ),
+];
 
 /// One event of the stream.
 #[derive(ToSchema)]
@@ -61,7 +73,7 @@ pub(crate) struct Resume {
 pub(crate) async fn events(
     State(app): State<App>,
     caller: Caller,
-    Query(resume): Query<Resume>,
+    ApiQuery(resume): ApiQuery<Resume>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Ok(slot) = Arc::clone(&app.event_streams).try_acquire_owned() else {
@@ -76,9 +88,7 @@ pub(crate) async fn events(
         let _ = tokio::time::timeout(BARRIER_TIMEOUT, catching_up).await;
     }
     let events = EventStream::start(app, caller, after, slot).into_stream();
-    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
-    let sse = Sse::new(events).keep_alive(heartbeat);
-    Ok(([NO_BUFFERING], sse).into_response())
+    Ok((HEADERS, Body::from_stream(events)).into_response())
 }
 
 /// A browser that reconnects sends the header, which is newer than what its address says.

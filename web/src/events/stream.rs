@@ -1,79 +1,57 @@
-//! One client's stream: what comes next, and when it ends.
+//! One client's stream: what comes next of the feed, and when it ends.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::sse::Event;
+use bytes::Bytes;
 use futures::Stream;
-use jiggablend_raft::{Applied, Leadership, NodeId, TaskId, TimestampMs};
-use serde::Serialize;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use jiggablend_raft::TimestampMs;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::changes::{ChangeView, ProgressView, visible_changes, visible_progress};
-use crate::TaskProgress;
+use super::event::{Event, Place};
+use super::feed::{Missed, leader_event, reset_event};
+use super::ring::{GoOn, Look, Sequence};
 use crate::access::Caller;
 use crate::app::App;
-use crate::views::Nodes;
 
-/// Progress is held back this long, so that a stream sends at most four digests a second.
-const PROGRESS_EACH: Duration = Duration::from_millis(250);
-/// How soon a stream ends after its session.
-const RECHECK_EACH: Duration = Duration::from_secs(1);
-/// Entries that are read at once when a client catches up.
-const CATCH_UP_ENTRIES: usize = 256;
-
-#[derive(Serialize)]
-struct ChangeEvent {
-    index: u64,
-    changes: Vec<ChangeView>,
-}
-
-#[derive(Serialize)]
-struct ResetEvent {
-    index: u64,
-}
-
-#[derive(Serialize)]
-struct LeaderEvent {
-    leader: Option<NodeId>,
-    term: u64,
-}
-
-#[derive(Serialize)]
-struct ProgressEvent {
-    tasks: Vec<ProgressView>,
-}
+/// How soon a stream ends after its session, at the latest.
+const RECHECK_EACH: Duration = Duration::from_millis(500);
+/// So often at least something is sent, that proxies and clients see a live connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEAT_TEXT: &[u8] = b": heartbeat\n\n";
 
 pub(super) struct EventStream {
     app: App,
     caller: Caller,
-    /// The index of the newest entry that was sent or passed over.
+    /// The client has seen everything up to this log entry.
     position: u64,
-    applied: broadcast::Receiver<Arc<Applied>>,
-    leadership: watch::Receiver<Leadership>,
-    progress: broadcast::Receiver<Arc<Vec<TaskProgress>>>,
-    /// Entries that are known and not sent yet.
-    backlog: VecDeque<Arc<Applied>>,
-    must_catch_up: bool,
-    must_say_leader: bool,
-    held_progress: BTreeMap<TaskId, TaskProgress>,
-    progress_due: Option<Instant>,
-    recheck: tokio::time::Interval,
+    source: Source,
+    feed_end: watch::Receiver<Sequence>,
+    leader_was_said: bool,
+    recheck: Interval,
+    sent_at: Instant,
     _slot: OwnedSemaphorePermit,
 }
 
-/// What the stream woke up for.
-enum Woken {
-    Stop,
-    Recheck,
-    Leader,
-    Applied(Result<Arc<Applied>, RecvError>),
-    Progress(Result<Arc<Vec<TaskProgress>>, RecvError>),
-    ProgressDue,
+/// Where the client's next event comes from.
+enum Source {
+    /// This one of the feed.
+    Feed(Sequence),
+    /// The log: the feed no longer has what the client missed.
+    Log(Box<CatchingUp>),
+    /// Neither has it.
+    Reset,
+}
+
+struct CatchingUp {
+    missed: Missed,
+    rendered: VecDeque<Event>,
+    /// The client has seen everything up to here when `rendered` is empty.
+    then_at: u64,
+    /// Then the feed goes on.
+    until: u64,
 }
 
 impl EventStream {
@@ -84,79 +62,54 @@ impl EventStream {
         after: Option<u64>,
         slot: OwnedSemaphorePermit,
     ) -> Self {
-        // First subscribe, then look: what comes between is seen twice and sent once.
-        let applied = app.log.subscribe();
         let mut recheck = tokio::time::interval(RECHECK_EACH);
         recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            position: after.unwrap_or_else(|| app.log.applied_index()),
-            applied,
-            leadership: app.log.leadership(),
-            progress: app.live.subscribe(),
-            backlog: VecDeque::new(),
-            must_catch_up: true,
-            must_say_leader: true,
-            held_progress: BTreeMap::new(),
-            progress_due: None,
+        let (end, published) = app.feed.now();
+        let mut stream = Self {
+            position: after.unwrap_or(published),
+            source: Source::Feed(end),
+            feed_end: app.feed.watch(),
+            leader_was_said: false,
             recheck,
+            sent_at: Instant::now(),
             app,
             caller,
             _slot: slot,
+        };
+        if stream.position > stream.app.log.applied_index() {
+            // The client has seen what this node never had.
+            stream.source = Source::Reset;
+        } else if after.is_some() {
+            stream.go_on();
         }
+        stream
     }
 
-    pub(super) fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+    pub(super) fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
         futures::stream::unfold(self, |mut stream| async move {
-            let event = stream.next().await?;
-            Some((Ok(event), stream))
+            let bytes = stream.next().await?;
+            stream.sent_at = Instant::now();
+            Some((Ok(bytes), stream))
         })
     }
 
-    /// The next event; `None` when the stream is over.
-    async fn next(&mut self) -> Option<Event> {
+    /// What is sent next; `None` when the stream is over.
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
             if self.app.stop.is_cancelled() || !self.is_still_allowed() {
                 return None;
             }
-            if let Some(event) = self.ready_event() {
-                return Some(event);
+            if !self.leader_was_said {
+                self.leader_was_said = true;
+                let leadership = *self.app.log.leadership().borrow();
+                return leader_event(&leadership).for_caller(&self.caller);
             }
-            match self.wait().await {
-                Woken::Stop => return None,
-                Woken::Recheck => {}
-                Woken::Leader => self.must_say_leader = true,
-                Woken::Applied(Ok(applied)) => self.backlog.push_back(applied),
-                Woken::Applied(Err(RecvError::Lagged(_))) => self.must_catch_up = true,
-                Woken::Applied(Err(RecvError::Closed)) => return None,
-                Woken::Progress(Ok(digest)) => self.hold(&digest),
-                // Newer words of the same tasks come.
-                Woken::Progress(Err(_)) => {}
-                Woken::ProgressDue => {
-                    self.progress_due = None;
-                    if let Some(event) = self.progress_event() {
-                        return Some(event);
-                    }
-                }
+            if let Some(bytes) = self.next_of_source().await {
+                return Some(bytes);
             }
-        }
-    }
-
-    async fn wait(&mut self) -> Woken {
-        let progress_due = self.progress_due;
-        let until_progress = async move {
-            match progress_due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
+            if self.sent_at.elapsed() >= HEARTBEAT {
+                return Some(Bytes::from_static(HEARTBEAT_TEXT));
             }
-        };
-        tokio::select! {
-            biased;
-            () = self.app.stop.cancelled() => Woken::Stop,
-            Ok(()) = self.leadership.changed() => Woken::Leader,
-            applied = self.applied.recv() => Woken::Applied(applied),
-            () = until_progress => Woken::ProgressDue,
-            digest = self.progress.recv() => Woken::Progress(digest),
-            _ = self.recheck.tick() => Woken::Recheck,
         }
     }
 
@@ -174,93 +127,105 @@ impl EventStream {
         }
     }
 
-    /// What can be sent without waiting.
-    fn ready_event(&mut self) -> Option<Event> {
-        if self.must_say_leader {
-            self.must_say_leader = false;
-            let leadership = *self.leadership.borrow_and_update();
-            let data = LeaderEvent {
-                leader: leadership.leader,
-                term: leadership.term,
-            };
-            return Some(event("leader", &data));
-        }
-        loop {
-            if self.must_catch_up
-                && self.backlog.is_empty()
-                && let Some(reset) = self.catch_up()
-            {
-                return Some(reset);
+    /// One step: the next event, or `None` where that was none of the caller's or where it was
+    /// waited for. Returns often, so that the caller's rights are looked at often.
+    async fn next_of_source(&mut self) -> Option<Bytes> {
+        match &mut self.source {
+            Source::Reset => {
+                let (end, _) = self.app.feed.now();
+                self.source = Source::Feed(end);
+                self.position = self.app.log.applied_index();
+                reset_event(self.position).for_caller(&self.caller)
             }
-            let applied = self.backlog.pop_front()?;
-            if applied.index <= self.position {
-                continue;
+            Source::Log(catching_up) => {
+                if let Some(event) = catching_up.rendered.pop_front() {
+                    return event.for_caller(&self.caller);
+                }
+                self.position = catching_up.then_at;
+                if !catching_up.render_more(&self.app).await {
+                    self.position = self.position.max(catching_up.until);
+                    self.go_on();
+                }
+                None
             }
-            self.position = applied.index;
-            if let Some(event) = self.change_event(&applied) {
-                return Some(event);
-            }
+            Source::Feed(place) => match self.app.feed.at(*place) {
+                Look::Event(event) => {
+                    *place += 1;
+                    self.take(&event)
+                }
+                Look::NotYet => {
+                    self.wait().await;
+                    None
+                }
+                // The client reads too slowly.
+                Look::Gone => {
+                    self.go_on();
+                    None
+                }
+            },
         }
     }
 
-    /// Fills the backlog with what this node has after the position, or answers a reset where it
-    /// no longer has all of it.
-    fn catch_up(&mut self) -> Option<Event> {
-        let newest = self.app.log.applied_index();
-        let missed = match self.app.log.applied_since(self.position) {
-            Some(missed) if self.position <= newest => missed,
-            _ => {
-                self.position = newest;
-                self.must_catch_up = false;
-                return Some(event("reset", &ResetEvent { index: newest }));
+    /// The feed's event, unless the client has seen what it tells.
+    fn take(&mut self, event: &Event) -> Option<Bytes> {
+        match event.place {
+            Place::Passing => {}
+            Place::Reset { index } => self.position = self.position.max(index),
+            Place::Changes { index, .. } if index <= self.position => return None,
+            Place::Changes { after, index, .. } if after < self.position => {
+                self.read_missed(index);
+                return None;
             }
+            Place::Changes { index, last, .. } => {
+                if last {
+                    self.position = index;
+                }
+            }
+        }
+        event.for_caller(&self.caller)
+    }
+
+    /// Finds the place in the feed that comes after the position, or what is missed before it.
+    fn go_on(&mut self) {
+        match self.app.feed.go_on(self.position) {
+            GoOn::At(place) => self.source = Source::Feed(place),
+            GoOn::AfterEntry(until) => self.read_missed(until),
+        }
+    }
+
+    /// Goes on with what the log has after the position, up to entry `until`.
+    fn read_missed(&mut self, until: u64) {
+        self.source = match Missed::read(&self.app.log, self.position, until) {
+            Some(missed) => Source::Log(Box::new(CatchingUp {
+                missed,
+                rendered: VecDeque::new(),
+                then_at: self.position,
+                until,
+            })),
+            None => Source::Reset,
         };
-        self.must_catch_up = missed.len() > CATCH_UP_ENTRIES;
-        self.backlog
-            .extend(missed.into_iter().take(CATCH_UP_ENTRIES));
-        None
     }
 
-    fn change_event(&self, applied: &Applied) -> Option<Event> {
-        let has_nodes = applied
-            .changes
-            .iter()
-            .any(|change| matches!(change, jiggablend_raft::Change::Node(_)));
-        let nodes = has_nodes.then(|| Nodes::new(self.app.log.status(), &self.app.live));
-        let changes = self
-            .app
-            .log
-            .read(|state| visible_changes(state, &applied.changes, &self.caller, nodes.as_ref()));
-        if changes.is_empty() {
-            return None;
+    /// Waits for the feed, for as long as nothing else must be looked at.
+    async fn wait(&mut self) {
+        tokio::select! {
+            // The feed lives as long as the port, and tells when it stops.
+            _ = self.feed_end.changed() => {}
+            _ = self.recheck.tick() => {}
         }
-        let index = applied.index;
-        let data = ChangeEvent { index, changes };
-        Some(event("change", &data).id(index.to_string()))
-    }
-
-    fn hold(&mut self, digest: &[TaskProgress]) {
-        for progress in digest {
-            self.held_progress.insert(progress.task, progress.clone());
-        }
-        if self.progress_due.is_none() {
-            self.progress_due = Some(Instant::now() + PROGRESS_EACH);
-        }
-    }
-
-    fn progress_event(&mut self) -> Option<Event> {
-        let held = std::mem::take(&mut self.held_progress);
-        let tasks = self
-            .app
-            .log
-            .read(|state| visible_progress(state, held.into_values(), &self.caller));
-        (!tasks.is_empty()).then(|| event("progress", &ProgressEvent { tasks }))
     }
 }
 
-fn event(name: &str, data: &impl Serialize) -> Event {
-    let event = Event::default().event(name);
-    event
-        .json_data(data)
-        .expect("events are plain structures with text keys")
+impl CatchingUp {
+    /// False when all was rendered.
+    async fn render_more(&mut self, app: &App) -> bool {
+        match self.missed.next_events(app, self.then_at).await {
+            Some((events, newest)) => {
+                self.rendered.extend(events);
+                self.then_at = newest;
+                true
+            }
+            None => false,
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! A farm of one node with its web port, and clients of it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{LiveBoard, TicketMaker, WebConfig, WebServer, ensure_test_user};
+use crate::{
+    LiveBoard, RunnerCondition, RunnerGateway, TicketMaker, WebConfig, WebServer, ensure_test_user,
+};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const NODE: NodeId = NodeId(1);
@@ -32,6 +34,7 @@ pub(super) struct TestNode {
     pub(super) log: JobLog,
     pub(super) live: LiveBoard,
     pub(super) mesh: Mesh,
+    pub(super) runners: Arc<Heard>,
     stop: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
     _dir: tempfile::TempDir,
@@ -50,6 +53,23 @@ impl Transport for Alone {
         _timeout: Duration,
     ) -> Result<Vec<u8>, TransportError> {
         Err(TransportError(format!("node {node} is not there")))
+    }
+}
+
+/// What the leader would be told of HTTP runners.
+#[derive(Default)]
+pub(super) struct Heard(Mutex<Vec<RunnerCondition>>);
+
+impl RunnerGateway for Heard {
+    fn heard(&self, condition: RunnerCondition) {
+        self.0.lock().unwrap().push(condition);
+    }
+}
+
+impl Heard {
+    /// The newest word.
+    pub(super) fn last(&self) -> Option<RunnerCondition> {
+        self.0.lock().unwrap().last().cloned()
     }
 }
 
@@ -115,6 +135,7 @@ impl TestNode {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let live = LiveBoard::default();
+        let runners = Arc::new(Heard::default());
         let server = WebServer {
             config: WebConfig {
                 node: NODE,
@@ -129,6 +150,7 @@ impl TestNode {
             live: live.clone(),
             tickets: Arc::new(Tickets(log.clone())),
             providers: Vec::new(),
+            runners: runners.clone(),
         };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(listener, stop.clone()));
@@ -137,6 +159,7 @@ impl TestNode {
             log,
             live,
             mesh,
+            runners,
             stop,
             serving,
             _dir: dir,

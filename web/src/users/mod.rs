@@ -20,8 +20,9 @@ use crate::auth::account::{IdentityView, identities_of};
 use crate::auth::{checked_email, checked_name, checked_password};
 use crate::json::ApiJson;
 use crate::lookups::Lookups as _;
-use crate::params::{ApiPath, ApiQuery};
+use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 use crate::secrets::{IdempotencyKey, key_reused};
 
 const DEFAULT_PAGE: usize = 100;

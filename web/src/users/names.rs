@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::params::ApiQuery;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 
 const MAX_FOUND: usize = 20;
 const MAX_QUERY_CHARS: usize = 100;

@@ -1,6 +1,6 @@
 //! Jobs and what belongs to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiggablend_raft::{
     Attempt, AttemptOutcome, Epoch, Failure, File, FileId, FileKind, FrameNumber, Job, JobId,
@@ -214,7 +214,7 @@ impl SceneFactsView {
 impl JobView {
     pub(crate) fn of(state: &State, job: &Job) -> Self {
         let file = |id: FileId| state.files.get(&id).map(FileView::of);
-        let tasks = TaskView::of_each(job, |_| true);
+        let tasks = TaskView::of_all(job);
         Self {
             summary: JobSummary::of(state, job),
             scene: job.scene.and_then(file),
@@ -236,31 +236,66 @@ struct TaskAttempts<'a> {
 }
 
 impl<'a> TaskAttempts<'a> {
-    /// Takes in the task's next attempt, oldest first.
+    /// Takes in the task's next attempt, newest first.
     fn take(&mut self, attempt: &'a Attempt) {
-        self.newest = Some(attempt);
+        self.newest = self.newest.or(Some(attempt));
         if let AttemptOutcome::Failed(failure) = &attempt.outcome {
-            self.newest_failure = Some(failure);
+            self.newest_failure = self.newest_failure.or(Some(failure));
         }
-        self.newest_log = attempt.log.or(self.newest_log);
+        self.newest_log = self.newest_log.or(attempt.log);
     }
 }
 
-impl TaskView {
-    /// The views of the job's tasks that are wanted, by index. Goes through the job once.
-    pub(crate) fn of_each(job: &Job, is_wanted: impl Fn(u32) -> bool) -> Vec<Self> {
-        let mut attempts: BTreeMap<u32, TaskAttempts<'_>> = BTreeMap::new();
-        for attempt in job.attempts.iter().filter(|of| is_wanted(of.task)) {
-            attempts.entry(attempt.task).or_default().take(attempt);
+/// The attempts of these tasks. Looks from the end, where the newest ones are, and no further than
+/// it must: each lease of a task is an attempt and raises its epoch by one.
+fn attempts_of<'a>(
+    job: &'a Job,
+    tasks: impl Iterator<Item = (u32, &'a Task)>,
+) -> BTreeMap<u32, TaskAttempts<'a>> {
+    let mut wanted = BTreeMap::new();
+    let mut left = 0;
+    for (index, task) in tasks.filter(|(_, task)| task.epoch.0 > 0) {
+        wanted.insert(index, TaskAttempts::default());
+        left += task.epoch.0;
+    }
+    for attempt in job.attempts.iter().rev() {
+        if left == 0 {
+            break;
         }
-        let tasks = job.tasks.iter().zip(0..);
-        tasks
-            .filter(|(_, index)| is_wanted(*index))
-            .map(|(task, index)| {
-                let attempts = attempts.remove(&index).unwrap_or_default();
-                Self::new(task, index, &attempts)
-            })
+        if let Some(attempts) = wanted.get_mut(&attempt.task) {
+            attempts.take(attempt);
+            left -= 1;
+        }
+    }
+    wanted
+}
+
+impl TaskView {
+    /// The views of all of the job's tasks, by index.
+    fn of_all(job: &Job) -> Vec<Self> {
+        let all = (0..).zip(&job.tasks);
+        Self::of_each(job, all).collect()
+    }
+
+    /// The views of these tasks of the job.
+    pub(crate) fn of_some(job: &Job, indices: &BTreeSet<u32>) -> BTreeMap<u32, Self> {
+        let some = indices
+            .iter()
+            .filter_map(|index| Some((*index, job.tasks.get(*index as usize)?)));
+        Self::of_each(job, some)
+            .map(|view| (view.index, view))
             .collect()
+    }
+
+    fn of_each<'a>(
+        job: &'a Job,
+        tasks: impl Iterator<Item = (u32, &'a Task)> + Clone,
+    ) -> impl Iterator<Item = Self> {
+        let mut attempts = attempts_of(job, tasks.clone());
+        tasks.map(move |(index, task)| {
+            let attempts = attempts.remove(&index).unwrap_or_default();
+            Self::new(task, index, &attempts)
+        })
     }
 
     fn new(task: &Task, index: u32, attempts: &TaskAttempts<'_>) -> Self {

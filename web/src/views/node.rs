@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiggablend_raft::{
-    FrameNumber, JobId, LogStatus, Node, NodeId, Roles, RunnerFacts, State, TaskId, TaskKind,
+    FrameNumber, Job, JobId, LogStatus, Node, NodeId, Roles, RunnerFacts, State, TaskId, TaskKind,
     TaskState, TimestampMs,
 };
 use serde::Serialize;
@@ -29,9 +29,19 @@ pub(crate) struct NodeView {
     working_on: Vec<WorkView>,
 }
 
+impl NodeView {
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    pub(crate) fn is_working(&self) -> bool {
+        !self.working_on.is_empty()
+    }
+}
+
 #[derive(Serialize, ToSchema)]
-struct WorkView {
-    job: JobId,
+pub(crate) struct WorkView {
+    pub(crate) job: JobId,
     task: u32,
     frame: Option<FrameNumber>,
     fraction: Option<f32>,
@@ -59,6 +69,23 @@ impl Nodes {
 
     /// The node as `caller` may see it: of its work only the jobs that are visible to them.
     pub(crate) fn view(&self, state: &State, node: &Node, caller: &Caller) -> NodeView {
+        NodeView {
+            working_on: self.work(state, node.id, |job| caller.may_see(job)),
+            ..self.view_without_work(node)
+        }
+    }
+
+    /// The node without its work, and all of its work.
+    pub(crate) fn view_apart_from_work(
+        &self,
+        state: &State,
+        node: &Node,
+    ) -> (NodeView, Vec<WorkView>) {
+        let work = self.work(state, node.id, |_| true);
+        (self.view_without_work(node), work)
+    }
+
+    fn view_without_work(&self, node: &Node) -> NodeView {
         let is_this_node = node.id == self.status.node;
         NodeView {
             id: node.id,
@@ -79,14 +106,14 @@ impl Nodes {
             connected: is_this_node || self.connected.contains(&node.id),
             joined_at_ms: node.joined_at,
             runner: node.runner.clone(),
-            working_on: self.work(state, node.id, caller),
+            working_on: Vec::new(),
         }
     }
 
-    fn work(&self, state: &State, node: NodeId, caller: &Caller) -> Vec<WorkView> {
+    fn work(&self, state: &State, node: NodeId, may_see: impl Fn(&Job) -> bool) -> Vec<WorkView> {
         let mut work = Vec::new();
         let jobs = state.jobs.values();
-        for job in jobs.filter(|job| job.counts.leased > 0 && caller.may_see(job)) {
+        for job in jobs.filter(|job| job.counts.leased > 0 && may_see(job)) {
             for (task, index) in job.tasks.iter().zip(0..) {
                 if task.state != (TaskState::Leased { node }) {
                     continue;

@@ -1,24 +1,10 @@
-//! What stands in a request's address, with problems that say what is wrong with it.
+//! Parts of a request's path.
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use crate::problem::{Problem, ProblemKind};
-
-/// The query, of that shape.
-pub(crate) struct ApiQuery<T>(pub(crate) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ApiQuery<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query = Query::<T>::from_request_parts(parts, state).await;
-        let Query(query) =
-            query.map_err(|error| Problem::new(ProblemKind::InvalidRequest, error.body_text()))?;
-        Ok(Self(query))
-    }
-}
 
 /// A part of the path. One that cannot be what it names is the name of nothing.
 pub(crate) struct ApiPath<T>(pub(crate) T);
