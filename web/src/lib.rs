@@ -21,7 +21,6 @@ mod health;
 mod jobs;
 mod json;
 mod live;
-mod lookups;
 mod openapi;
 mod page;
 mod path;

@@ -9,4 +9,4 @@ mod housekeeping;
 mod running;
 mod sign_in;
 
-pub(crate) use running::{join, start};
+pub(crate) use running::{join, node_name, start};

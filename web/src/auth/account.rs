@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 
 use crate::access::{Caller, Credential, Identity};
 use crate::app::App;
-use crate::lookups::Lookups as _;
 
 /// Who calls, and what they may take of the farm.
 #[derive(Serialize, ToSchema)]

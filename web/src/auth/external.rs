@@ -23,7 +23,6 @@ use super::sign_in_cookie::{SIGN_IN_LIFE, SignInSecret, ended};
 use crate::access::{Caller, new_secret, refuse_cross_site};
 use crate::app::App;
 use crate::connections::Connection;
-use crate::lookups::Lookups as _;
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;

@@ -337,7 +337,7 @@ mod tests {
         let checked = checked_email(" Ada@Example.ORG ").unwrap();
         assert_eq!(checked, "ada@example.org");
         for bad in [
-            "", "ada", "@x", "ada@", "a b@x", "a@b@c", "a@b\n", "\u{0}@x",
+            "", "ada", "@x", "ada@", "a b@x", "a@b@c", "a\n@b", "\u{0}@x",
         ] {
             assert!(checked_email(bad).is_err(), "{bad:?}");
         }

@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{File, FileId, FileKind, JobId};
 use jiggablend_transfer::{ManifestHash, PeerId, StoreError};
 use serde::{Deserialize, Serialize};
-use tokio_util::io::ReaderStream;
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use headers::safe_file_name;
@@ -22,8 +21,6 @@ use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
 use crate::views::FileView;
-
-const PIECE_BYTES: usize = 256 * 1024;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -122,9 +119,8 @@ pub(crate) async fn send(
     let manifest = ManifestHash(file.content.0);
     let range = (status == StatusCode::PARTIAL_CONTENT).then_some(bytes);
     let holders = holders(app, file);
-    let reader = app.content.read(manifest, &holders, range).await;
-    let reader = reader.map_err(|error| unreadable(file, &error))?;
-    let body = Body::from_stream(ReaderStream::with_capacity(reader, PIECE_BYTES));
+    let bytes = app.content.stream(manifest, &holders, range).await;
+    let body = Body::from_stream(bytes.map_err(|error| unreadable(file, &error))?);
     Ok((status, response_headers, body).into_response())
 }
 

@@ -19,7 +19,6 @@ use crate::app::App;
 use crate::auth::account::{IdentityView, identities_of};
 use crate::auth::{checked_email, checked_name, checked_password};
 use crate::json::ApiJson;
-use crate::lookups::Lookups as _;
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
