@@ -108,10 +108,10 @@ impl App {
     pub(crate) async fn attempt(&self, tries: &[Try]) -> Result<(), Problem> {
         let now = TimestampMs::now();
         let blocked_until = self.log.read(|state| {
-            let until = |tried: &Try| state.blocked.get(&tried.key).copied();
+            let until = |tried: &Try| state.blocked_until(tried.key, now);
             tries.iter().filter_map(until).max()
         });
-        if let Some(until) = blocked_until.filter(|until| *until > now) {
+        if let Some(until) = blocked_until {
             return Err(too_many((until.0 - now.0).div_ceil(1000)));
         }
         let Err(refused) = self.limits.take(tries, Instant::now()) else {

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use jiggablend_raft::{
-    Action, Applied, Change, ContentId, Epoch, Failure, FailureKind, FrameNumber, JobId,
-    LeaseEnd, NewFile, ProposeError, Refusal, SceneFacts, State as FarmState, TaskState,
+    Action, Applied, Change, ContentId, Epoch, Failure, FailureKind, FrameNumber, JobId, LeaseEnd,
+    NewFile, ProposeError, Refusal, SceneFacts, State as FarmState, TaskState,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
