@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 use jiggablend_raft::{
-    Actor, Job, NodeId, Owner, Scope, SecretHash, ShareAccess, State, TimestampMs, TokenId, User,
+    Actor, Job, NodeId, Owner, Scope, SecretHash, ShareAccess, State, TimestampMs, User,
     UserId, UserRole,
 };
 
@@ -41,7 +41,7 @@ pub(crate) enum Identity {
 pub(crate) enum Credential {
     Session(SecretHash),
     ApiToken {
-        id: TokenId,
+        hash: SecretHash,
         scopes: BTreeSet<Scope>,
         expires_at: Option<TimestampMs>,
     },
@@ -147,7 +147,7 @@ impl Caller {
 fn found_by(state: &State, credential: &Credential, now: TimestampMs) -> Option<Found> {
     match credential {
         Credential::Session(hash) => of_session(state, *hash, now),
-        Credential::ApiToken { id, .. } => of_api_token(state, *id, now),
+        Credential::ApiToken { hash, .. } => of_api_token(state, *hash, now),
         Credential::NodeToken(hash) => of_operator(state, *hash),
     }
 }
@@ -190,36 +190,29 @@ fn bearer_token(authorization: &str) -> Option<&str> {
 /// Compares hashes of 256 bits, so that the time it takes says nothing of the secret.
 fn of_token(state: &State, token: &str, hash: SecretHash, now: TimestampMs) -> Option<Found> {
     if token.starts_with(API_TOKEN_PREFIX) {
-        let token = state.tokens.values().find(|token| token.hash == hash)?;
-        return of_api_token(state, token.id, now);
+        of_api_token(state, hash, now)
+    } else {
+        of_operator(state, hash)
     }
-    of_operator(state, hash)
 }
 
-fn of_api_token(state: &State, id: TokenId, now: TimestampMs) -> Option<Found> {
-    let token = state.tokens.get(&id)?;
-    if token.expires_at.is_some_and(|expires_at| expires_at <= now) {
-        return None;
-    }
+fn of_api_token(state: &State, hash: SecretHash, now: TimestampMs) -> Option<Found> {
+    let (token, user) = state.live_token(hash, now)?;
     let credential = Credential::ApiToken {
-        id,
+        hash,
         scopes: token.scopes.clone(),
         expires_at: token.expires_at,
     };
-    of_user(state, token.user, credential)
+    Some(of_user(user, credential))
 }
 
 fn of_session(state: &State, hash: SecretHash, now: TimestampMs) -> Option<Found> {
-    let session = state.sessions.get(&hash)?;
-    if session.expires_at <= now {
-        return None;
-    }
-    of_user(state, session.user, Credential::Session(hash))
+    let (_, user) = state.live_session(hash, now)?;
+    Some(of_user(user, Credential::Session(hash)))
 }
 
-fn of_user(state: &State, user: UserId, credential: Credential) -> Option<Found> {
-    let user: &User = state.users.get(&user).filter(|user| !user.disabled)?;
-    Some(Found {
+fn of_user(user: &User, credential: Credential) -> Found {
+    Found {
         identity: Identity::User {
             id: user.id,
             name: user.name.clone(),
@@ -227,13 +220,11 @@ fn of_user(state: &State, user: UserId, credential: Credential) -> Option<Found>
             role: user.role,
         },
         credential,
-    })
+    }
 }
 
 fn of_operator(state: &State, hash: SecretHash) -> Option<Found> {
-    let node = state
-        .members()
-        .find(|node| node.operator_token == Some(hash))?;
+    let node = state.node_by_operator_token(hash)?;
     Some(Found {
         identity: Identity::Operator(node.id),
         credential: Credential::NodeToken(hash),
@@ -244,97 +235,125 @@ fn of_operator(state: &State, hash: SecretHash) -> Option<Found> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use jiggablend_raft::{ApiToken, Session};
+    use jiggablend_raft::{Action, Command, TokenId, UserChange};
 
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
+    fn apply(state: &mut State, action: Action) {
+        let mut command = Command::new(Actor::Farm, action);
+        command.at = TimestampMs(1);
+        state.apply(&command, &mut Vec::new()).unwrap();
+    }
+
     fn state_with_user(role: UserRole) -> (State, UserId) {
         let mut state = State::default();
-        let user = User {
-            id: UserId::new(),
-            name: "Ada".into(),
-            email: Some("ada@example.org".into()),
-            password_hash: None,
-            identities: BTreeSet::new(),
-            role,
-            disabled: false,
-            quota: None,
-            created_at: TimestampMs(1),
-        };
-        let id = user.id;
-        state.users.insert(id, user);
-        (state, id)
+        let user = UserId::new();
+        // Beside an admin, so that the user can be disabled.
+        for (user, name, role) in [
+            (UserId::new(), "root", UserRole::Admin),
+            (user, "ada", role),
+        ] {
+            let created = Action::UserCreated {
+                user,
+                name: name.into(),
+                email: Some(format!("{name}@example.org")),
+                password_hash: Some("$argon2id$".into()),
+                identity: None,
+                role,
+            };
+            apply(&mut state, created);
+        }
+        (state, user)
     }
 
-    fn with_session(state: &mut State, user: UserId, expires_at: TimestampMs) -> SecretHash {
-        let hash = SecretHash::of(b"secret");
-        let session = Session {
-            hash,
+    fn disable(state: &mut State, user: UserId) {
+        let change = UserChange::Disabled(true);
+        apply(state, Action::UserChanged { user, change });
+    }
+
+    fn with_session(state: &mut State, user: UserId) -> Caller {
+        let session = SecretHash::of(b"secret");
+        let created = Action::SessionCreated {
+            session,
             user,
-            created_at: TimestampMs(1),
-            expires_at,
-            from: None,
+            expires_at: TimestampMs(1000),
             agent: String::new(),
         };
-        state.sessions.insert(hash, session);
-        hash
+        apply(state, created);
+        let found = of_session(state, session, TimestampMs(999));
+        found.unwrap().at(HERE)
     }
 
-    fn with_token(state: &mut State, user: UserId, scopes: &[Scope]) -> Caller {
-        let token = ApiToken {
-            id: TokenId::new(),
-            hash: SecretHash::of(b"jbt_x"),
+    fn with_token(state: &mut State, user: UserId, scopes: &[Scope]) -> (Caller, TokenId) {
+        let token = TokenId::new();
+        let hash = SecretHash::of(token.to_string().as_bytes());
+        let created = Action::TokenCreated {
+            token,
+            hash,
             user,
             name: "ci".into(),
             scopes: scopes.iter().copied().collect(),
-            created_at: TimestampMs(1),
             expires_at: Some(TimestampMs(1000)),
         };
-        let id = token.id;
-        state.tokens.insert(id, token);
-        of_api_token(state, id, TimestampMs(999)).unwrap().at(HERE)
+        apply(state, created);
+        let found = of_token(state, "jbt_x", hash, TimestampMs(999));
+        (found.unwrap().at(HERE), token)
     }
 
     #[test]
     fn a_session_ends_at_its_time_and_with_its_entry_and_with_its_user() {
+        let now = TimestampMs(999);
         let (mut state, user) = state_with_user(UserRole::Member);
-        let hash = with_session(&mut state, user, TimestampMs(1000));
-        let found = of_session(&state, hash, TimestampMs(999)).unwrap();
-        let caller = found.at(HERE);
-        assert_eq!(caller.again(&state, TimestampMs(999)), Some(caller.clone()));
+        let caller = with_session(&mut state, user);
+        assert_eq!(caller.again(&state, now), Some(caller.clone()));
         assert_eq!(caller.again(&state, TimestampMs(1000)), None);
-        state.users.get_mut(&user).unwrap().disabled = true;
-        assert_eq!(caller.again(&state, TimestampMs(999)), None);
-        state.users.get_mut(&user).unwrap().disabled = false;
-        state.sessions.clear();
-        assert_eq!(caller.again(&state, TimestampMs(999)), None);
+        let session = SecretHash::of(b"secret");
+        apply(&mut state, Action::SessionEnded { session });
+        assert_eq!(caller.again(&state, now), None);
+        let caller = with_session(&mut state, user);
+        disable(&mut state, user);
+        assert_eq!(caller.again(&state, now), None);
     }
 
     #[test]
     fn a_token_ends_at_its_time_and_when_it_is_revoked_and_with_its_user() {
+        let now = TimestampMs(999);
         let (mut state, user) = state_with_user(UserRole::Member);
-        let caller = with_token(&mut state, user, &[Scope::Read]);
-        assert_eq!(caller.again(&state, TimestampMs(999)), Some(caller.clone()));
+        let (caller, token) = with_token(&mut state, user, &[Scope::Read]);
+        assert_eq!(caller.again(&state, now), Some(caller.clone()));
         assert_eq!(caller.again(&state, TimestampMs(1000)), None);
-        state.users.get_mut(&user).unwrap().disabled = true;
-        assert_eq!(caller.again(&state, TimestampMs(999)), None);
-        state.users.get_mut(&user).unwrap().disabled = false;
-        state.tokens.clear();
-        assert_eq!(caller.again(&state, TimestampMs(999)), None);
+        apply(&mut state, Action::TokenRevoked { token });
+        assert_eq!(caller.again(&state, now), None);
+        let (caller, _) = with_token(&mut state, user, &[Scope::Read]);
+        disable(&mut state, user);
+        assert_eq!(caller.again(&state, now), None);
+    }
+
+    #[test]
+    fn a_role_that_changed_is_seen_when_one_looks_again() {
+        let (mut state, user) = state_with_user(UserRole::Admin);
+        let caller = with_session(&mut state, user);
+        assert!(caller.is_admin());
+        let change = UserChange::Role(UserRole::Viewer);
+        apply(&mut state, Action::UserChanged { user, change });
+        let again = caller.again(&state, TimestampMs(999)).unwrap();
+        assert!(!again.is_admin() && !again.may_change());
     }
 
     #[test]
     fn an_admins_token_acts_as_an_admin_only_with_that_scope() {
         let (mut state, user) = state_with_user(UserRole::Admin);
-        let reads = with_token(&mut state, user, &[Scope::Read, Scope::Jobs]);
+        let mut token = |scopes: &[Scope]| with_token(&mut state, user, scopes).0;
+        let reads = token(&[Scope::Read, Scope::Jobs]);
         assert!(!reads.is_admin() && !reads.may_read_metrics());
-        let scrapes = with_token(&mut state, user, &[Scope::Metrics]);
+        let scrapes = token(&[Scope::Metrics]);
         assert!(!scrapes.is_admin() && scrapes.may_read_metrics());
-        assert!(with_token(&mut state, user, &[Scope::Admin]).is_admin());
+        assert!(token(&[Scope::Admin]).is_admin());
         let (mut state, user) = state_with_user(UserRole::Member);
-        let member = with_token(&mut state, user, &[Scope::Admin, Scope::Metrics]);
+        let scopes = [Scope::Admin, Scope::Metrics];
+        let (member, _) = with_token(&mut state, user, &scopes);
         assert!(!member.is_admin() && !member.may_read_metrics());
     }
 

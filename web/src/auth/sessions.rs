@@ -105,9 +105,10 @@ fn id_of(hash: SecretHash) -> String {
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<Sessions> {
     let now = TimestampMs::now();
     let mut sessions = app.log.read(|state| -> Vec<Session> {
-        let sessions = state.sessions.values();
-        let own = sessions.filter(|session| Some(session.user) == caller.user());
-        own.filter(|session| session.expires_at > now)
+        let own = caller.user().map(|user| state.sessions_of(user));
+        own.into_iter()
+            .flatten()
+            .filter(|session| session.expires_at > now)
             .cloned()
             .collect()
     });

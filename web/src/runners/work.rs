@@ -193,7 +193,7 @@ async fn give_back(app: &App, runner: RunnerCaller, mut leases: Vec<Lease>) -> R
         leases,
         reason: LeaseEnd::Released,
     };
-    app.propose(Actor::Node(runner.0), ended).await?;
+    app.propose_for_node(runner.0, ended).await?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiggablend_raft::{
-    Action, Invitation, InvitationId, ProposeError, Refusal, SecretHash, TimestampMs, UserId,
+    Action, Invitation, InvitationId, SecretHash, TimestampMs, UserId,
     UserRole,
 };
 use serde::{Deserialize, Serialize};
@@ -125,11 +125,7 @@ pub(crate) async fn create(
         expires_at: TimestampMs::now().plus(Duration::from_secs(ttl_seconds)),
         reusable: new.reusable,
     };
-    match app.propose(&caller, created).await {
-        Ok(_) => {}
-        Err(ProposeError::Refused(Refusal::Conflict(_))) => return Err(key_reused()),
-        Err(error) => return Err(error.into()),
-    }
+    app.propose(&caller, created).await?;
     let made = app.log.read(|state| state.invitations.get(&id).cloned());
     let is_same = |made: &Invitation| {
         made.role == new.role && made.email == email && made.reusable == new.reusable
