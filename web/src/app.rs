@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{LoginLimits, Passwords};
 use crate::events::Feed;
+use crate::metrics::RequestMetrics;
 use crate::{LiveBoard, TicketMaker, WebConfig, WebServer};
 
 /// Uploads at the same time; each holds a thread that checks its bytes.
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) request_metrics: RequestMetrics,
     /// Cancelled when the web port stops: streams end.
     pub(crate) stop: CancellationToken,
 }
@@ -48,8 +50,17 @@ impl App {
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
             feed,
+            request_metrics: RequestMetrics::default(),
             stop,
         }))
+    }
+
+    pub(crate) fn open_event_streams(&self) -> usize {
+        MAX_EVENT_STREAMS - self.event_streams.available_permits()
+    }
+
+    pub(crate) fn running_uploads(&self) -> usize {
+        MAX_UPLOADS - self.uploads.available_permits()
     }
 
     /// Proposes `action` at the clock of now; returns when this node's state has it.
