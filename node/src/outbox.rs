@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use jiggablend_raft::{
     Action, Actor, Command, Epoch, JobId, JobLog, NodeId, ProposeError, SceneFacts, TaskId,
 };
-use jiggablend_transfer::PeerId;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -98,15 +97,5 @@ impl Outbox for LogOutbox {
     fn progress(&self, progress: Progress) {
         // Progress may be dropped; the next one says more.
         let _ = self.progress.try_send(progress);
-    }
-
-    fn node_ids(&self, peers: &[PeerId]) -> Vec<NodeId> {
-        self.log.read(|state| {
-            peers
-                .iter()
-                .filter_map(|peer| state.node_by_peer(&peer.to_string()))
-                .map(|node| node.id)
-                .collect()
-        })
     }
 }

@@ -250,6 +250,11 @@ impl NodeProcess {
         &self.endpoint.url
     }
 
+    /// The operator's token.
+    pub fn token(&self) -> &str {
+        &self.endpoint.token
+    }
+
     pub fn pid(&self) -> i32 {
         self.pid
     }

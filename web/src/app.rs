@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{LoginLimits, Passwords};
 use crate::events::Feed;
 use crate::metrics::RequestMetrics;
-use crate::{LiveBoard, TicketMaker, WebConfig, WebServer};
+use crate::runners::Presence;
+use crate::{LiveBoard, RunnerGateway, TicketMaker, WebConfig, WebServer};
 
 /// Uploads at the same time; each holds a thread that checks its bytes.
 const MAX_UPLOADS: usize = 64;
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) content: Content,
     pub(crate) live: LiveBoard,
     pub(crate) tickets: Arc<dyn TicketMaker>,
+    pub(crate) gateway: Arc<dyn RunnerGateway>,
+    pub(crate) runners: Presence,
     pub(crate) passwords: Passwords,
     pub(crate) login_limits: LoginLimits,
     pub(crate) uploads: Arc<Semaphore>,
@@ -45,6 +48,8 @@ impl App {
             content: server.content,
             live: server.live,
             tickets: server.tickets,
+            gateway: server.runners,
+            runners: Presence::default(),
             passwords: Passwords::new(),
             login_limits: LoginLimits::default(),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{
@@ -16,6 +16,7 @@ use crate::access::{Caller, OwnedJob};
 use crate::app::App;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 use crate::views::{JobSummary, JobView};
 
 const MAX_NAME_CHARS: usize = 200;
@@ -29,7 +30,10 @@ pub(crate) struct NewJob {
     #[schema(max_length = 200, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: String,
     /// Ranges, ranges with a step, and single frames: `1-250`, `1-100x5`, `3,7,9`.
-    #[schema(pattern = r"^\s*[+-]?\d+.*$", example = "1-24")]
+    #[schema(
+        pattern = r"^ *-?[0-9]{1,6}( *- *-?[0-9]{1,6})?( *x *[1-9][0-9]{0,5})?( *, *-?[0-9]{1,6}( *- *-?[0-9]{1,6})?( *x *[1-9][0-9]{0,5})?)* *$",
+        example = "1-24"
+    )]
     frames: Option<String>,
     #[serde(default)]
     video: bool,
@@ -147,10 +151,8 @@ fn came_to_nothing(job: &Job) -> bool {
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+    ApiQuery(page): ApiQuery<Page>,
 ) -> Result<Response, Problem> {
-    let Query(page) =
-        page.map_err(|error| Problem::new(ProblemKind::InvalidRequest, error.body_text()))?;
     let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
     let page = app.log.read(|state| {
         let visible = state

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::problem::{Problem, ProblemKind};
@@ -42,13 +43,35 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| {
+    let read = serde_json::from_slice(bytes).and_then(|mut body: Value| {
+        write_whole_numbers_as_such(&mut body);
+        T::deserialize(body)
+    });
+    read.map_err(|error| {
         let (kind, what) = match error.classify() {
             Category::Data => (ProblemKind::InvalidRequest, "the body is not valid"),
             _ => (ProblemKind::BadJson, "the body is not JSON"),
         };
         Problem::new(kind, format!("{what}: {error}"))
     })
+}
+
+/// JSON knows one kind of number, and JSON Schema calls 5.0 an integer: so do we.
+fn write_whole_numbers_as_such(value: &mut Value) {
+    /// Up to here every whole number has a floating-point number of its own.
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    match value {
+        Value::Number(number) => {
+            let float = number.as_f64().filter(|_| number.is_f64());
+            if let Some(float) = float.filter(|float| float.fract() == 0.0 && float.abs() <= EXACT)
+            {
+                *number = (float as i64).into();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(write_whole_numbers_as_such),
+        Value::Object(fields) => fields.values_mut().for_each(write_whole_numbers_as_such),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +83,16 @@ mod tests {
     struct Body {
         #[serde(rename = "name")]
         _name: String,
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_with_a_point() {
+        let read = |text: &str| parse::<[i64; 1]>(text.as_bytes()).ok();
+        assert_eq!(read("[5.0]"), Some([5]));
+        assert_eq!(read("[-2e3]"), Some([-2000]));
+        assert_eq!(read("[5.5]"), None);
+        assert_eq!(read("[1e300]"), None);
+        assert_eq!(read("[9223372036854775807]"), Some([i64::MAX]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiggablend_raft::{Epoch, NodeId, TaskId};
+use jiggablend_raft::{Epoch, NodeId, TaskId, TimestampMs};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
@@ -28,6 +28,8 @@ pub struct LiveBoard {
 struct Board {
     progress: BTreeMap<TaskId, TaskProgress>,
     connected: BTreeSet<NodeId>,
+    /// When each node that is not connected any more was last seen so.
+    last_connected: BTreeMap<NodeId, TimestampMs>,
 }
 
 impl Default for LiveBoard {
@@ -64,7 +66,22 @@ impl LiveBoard {
 
     /// Says which nodes the leader has a standing stream to.
     pub fn set_connected(&self, connected: BTreeSet<NodeId>) {
-        self.board().connected = connected;
+        let mut board = self.board();
+        let now = TimestampMs::now();
+        for gone in board
+            .connected
+            .difference(&connected)
+            .copied()
+            .collect::<Vec<_>>()
+        {
+            board.last_connected.insert(gone, now);
+        }
+        board.connected = connected;
+    }
+
+    /// When a node that is not connected now was last seen to be, since this node started.
+    pub fn last_connected(&self, node: NodeId) -> Option<TimestampMs> {
+        self.board().last_connected.get(&node).copied()
     }
 
     pub fn connected(&self) -> BTreeSet<NodeId> {

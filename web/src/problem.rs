@@ -40,17 +40,22 @@ problem_kinds! {
     CrossSite = FORBIDDEN, "cross-site", "The request came from another site";
     NotFound = NOT_FOUND, "not-found", "There is no such route";
     UnknownJob = NOT_FOUND, "unknown-job", "There is no such job";
+    UnknownTask = NOT_FOUND, "unknown-task", "There is no such task";
+    UnknownRegistrationToken = NOT_FOUND, "unknown-registration-token", "There is no such registration token";
     UnknownFile = NOT_FOUND, "unknown-file", "There is no such file";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method";
     UploadStalled = REQUEST_TIMEOUT, "upload-stalled", "The upload stalled";
     Conflict = CONFLICT, "conflict", "It cannot be done in this state";
     JobIsOver = CONFLICT, "job-is-over", "The job is over";
     SceneIsThere = CONFLICT, "scene-is-there", "The job has its scene file";
+    StaleLease = CONFLICT, "stale-lease", "The lease is over";
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "Too large";
     WrongMediaType = UNSUPPORTED_MEDIA_TYPE, "wrong-media-type", "The body has another type";
     BadRange = RANGE_NOT_SATISFIABLE, "bad-range", "The range lies outside the file";
     InvalidRequest = UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid";
     BadFrames = UNPROCESSABLE_ENTITY, "bad-frames", "The frames are not valid";
+    WrongHash = UNPROCESSABLE_ENTITY, "wrong-hash", "The file is not what its hash says";
+    WrongPicture = UNPROCESSABLE_ENTITY, "wrong-picture", "The picture does not count";
     NotABlend = UNPROCESSABLE_ENTITY, "not-a-blend", "The file is not a .blend";
     TruncatedBlend = UNPROCESSABLE_ENTITY, "truncated-blend", "The .blend ends too early";
     DamagedBlend = UNPROCESSABLE_ENTITY, "damaged-blend", "The .blend is damaged";
@@ -65,6 +70,8 @@ problem_kinds! {
     ContentUnavailable = SERVICE_UNAVAILABLE, "content-unavailable", "No node that has the file can be reached";
     StorageFull = INSUFFICIENT_STORAGE, "storage-full", "The node's disk is full";
 }
+
+const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// Why a request failed, for programs and for people.
 #[derive(Debug)]
@@ -131,6 +138,32 @@ impl Problem {
     }
 }
 
+/// Makes whatever a layer or an extractor refused by itself into a problem too.
+pub(crate) async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    let is_one = media_type.is_some_and(|value| value == PROBLEM_TYPE);
+    if is_one || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (kind, what) = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => (ProblemKind::TooLarge, "the body is too large"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            (ProblemKind::WrongMediaType, "the body has another type")
+        }
+        StatusCode::NOT_FOUND => (ProblemKind::NotFound, "there is nothing at this address"),
+        _ if status.is_client_error() => (
+            ProblemKind::InvalidRequest,
+            "the request cannot be understood; see /api/docs",
+        ),
+        _ => (
+            ProblemKind::Internal,
+            "the node made an error; its log says more",
+        ),
+    };
+    Problem::new(kind, what).into_response()
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.kind.status();
@@ -145,10 +178,9 @@ impl IntoResponse for Problem {
         };
         let mut response = (status, Json(body)).into_response();
         response.headers_mut().extend(self.headers);
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         response
     }
 }

@@ -23,8 +23,8 @@ use utoipa_axum::routes;
 use crate::access::{Access, Rule, guard};
 use crate::app::App;
 use crate::metrics::observe;
-use crate::problem::{Problem, ProblemKind};
-use crate::{auth, events, farm, files, health, jobs, metrics, openapi, page, upload};
+use crate::problem::{Problem, ProblemKind, as_problem};
+use crate::{auth, events, farm, files, health, jobs, metrics, openapi, page, runners, upload};
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -92,7 +92,7 @@ fn the_operation(item: PathItem) -> (Method, Operation) {
 
 #[rustfmt::skip]
 pub(crate) fn table() -> Vec<Route> {
-    use Access::{Admin, JobManager, JobReader, Member, Public, SignedIn};
+    use Access::{Admin, JobManager, JobReader, Member, Public, Runner, SignedIn};
     vec![
         Route::new(Public,     routes!(auth::providers)),
         Route::new(Public,     routes!(auth::login)),
@@ -112,6 +112,17 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(SignedIn,   routes!(farm::farm)),
         Route::new(SignedIn,   routes!(farm::nodes)),
         Route::new(Admin,      routes!(farm::make_ticket)),
+
+        Route::new(Public,     routes!(runners::register::register)),
+        Route::new(Runner,     routes!(runners::work::heartbeat)),
+        Route::new(Runner,     routes!(runners::work::tasks)),
+        Route::new(Runner,     routes!(runners::work::complete)),
+        Route::new(Runner,     routes!(runners::files::download)),
+        Route::new(Runner,     routes!(runners::upload::upload)).unbounded_body(),
+        Route::new(Admin,      routes!(runners::admin::list)),
+        Route::new(Admin,      routes!(runners::admin::list_tokens)),
+        Route::new(Admin,      routes!(runners::admin::create_token)),
+        Route::new(Admin,      routes!(runners::admin::revoke_token)),
 
         Route::new(Public,     routes!(openapi::document)),
         Route::new(Public,     routes!(openapi::docs)),
@@ -152,6 +163,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(page::page)
         .method_not_allowed_fallback(page::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::map_response(as_problem))
         .layer(layers)
         .with_state(app)
 }

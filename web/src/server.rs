@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::connections::{self, Certificates, Doors};
 use crate::events::Feeder;
-use crate::{LiveBoard, routes};
+use crate::{LiveBoard, RunnerGateway, routes};
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -48,6 +48,7 @@ pub struct WebServer {
     pub content: Content,
     pub live: LiveBoard,
     pub tickets: Arc<dyn TicketMaker>,
+    pub runners: Arc<dyn RunnerGateway>,
 }
 
 impl WebServer {

@@ -304,7 +304,8 @@ impl Checking {
     }
 }
 
-fn holders(app: &App, kept: &Kept) -> Vec<jiggablend_raft::NodeId> {
+/// The nodes that hold what was kept.
+pub(crate) fn holders(app: &App, kept: &Kept) -> Vec<jiggablend_raft::NodeId> {
     app.log.read(|state| {
         let peers = kept.holders.iter();
         peers

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiggablend_raft::{
     Action, Actor, Applied, Change, Command, Epoch, JobLog, LeaseEnd, NodeId, State, TaskId,
 };
-use jiggablend_web::TaskProgress;
+use jiggablend_web::{RunnerCondition, TaskProgress};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,8 @@ use tracing::{debug, info, warn};
 
 use super::assignment::{assignment, leased_epoch};
 use super::group::Group;
-use super::scheduler::{Capacity, NewLeases};
+use super::http_runners::HttpRunnersThere;
+use super::scheduler::{Capacity, NewLeases, TASKS_AHEAD};
 use super::session::{Heard, Session, SessionId};
 use super::{Scheduler, plan_group};
 use crate::link::{Arrival, Condition, Hello, Switchboard, ToLeader, ToNode};
@@ -92,6 +93,15 @@ async fn until_over(leadership: &mut tokio::sync::watch::Receiver<jiggablend_raf
     }
 }
 
+/// A runner of the mesh gets its tasks pushed, one ahead of its slots.
+fn capacity_of(condition: &Condition) -> Capacity {
+    Capacity {
+        render_slots: condition.render_slots,
+        can_encode: condition.can_encode,
+        tasks_ahead: TASKS_AHEAD,
+    }
+}
+
 /// What a finished proposal was about.
 enum Proposed {
     Leases(NewLeases),
@@ -105,6 +115,8 @@ struct Reign {
     switchboard: Switchboard,
     scheduler: Scheduler,
     sessions: BTreeMap<NodeId, Session>,
+    /// The runners without a session, since they speak only HTTP, with some node or other.
+    http_runners: HttpRunnersThere,
     next_session: u64,
     heard: (mpsc::Sender<Heard>, mpsc::Receiver<Heard>),
     proposals: (mpsc::Sender<Proposed>, mpsc::Receiver<Proposed>),
@@ -123,6 +135,7 @@ impl Reign {
             switchboard,
             scheduler,
             sessions: BTreeMap::new(),
+            http_runners: HttpRunnersThere::default(),
             next_session: 0,
             heard: mpsc::channel(1024),
             proposals: mpsc::channel(256),
@@ -162,6 +175,7 @@ impl Reign {
     /// Events were missed, revocations perhaps among them. Each node's next hello sets it right.
     fn start_anew(&mut self) {
         self.sessions.clear();
+        self.http_runners = HttpRunnersThere::default();
         let log = self.log.clone();
         self.scheduler = log.read(|state| Scheduler::new(state, Instant::now()));
     }
@@ -194,6 +208,9 @@ impl Reign {
     fn on_node_changed(&mut self, state: &State, node: NodeId) {
         if state.nodes.get(&node).is_some_and(|node| node.removed) {
             self.cut(node);
+            if self.http_runners.forget(node) {
+                self.scheduler.unlinked(node, Instant::now());
+            }
         }
         self.check_group();
     }
@@ -207,31 +224,63 @@ impl Reign {
         let id = SessionId(self.next_session);
         let session = Session::start(id, arrival, self.switchboard.clone(), self.heard.0.clone());
         self.sessions.insert(node, session);
-        self.set_right(node, &condition);
+        self.set_right(node, capacity_of(&condition), &condition.holding);
         self.check_group();
+    }
+
+    /// A member says what it hears of a runner that speaks only HTTP. Which member that is may
+    /// change at any time; the newest word counts.
+    fn on_http_runner(&mut self, heard: RunnerCondition) {
+        let RunnerCondition {
+            runner,
+            holding,
+            render_slots,
+            can_encode,
+            progress,
+        } = heard;
+        // A member may speak for such runners, and for no other node.
+        let speaks_http = self.log.read(|state| {
+            let node = state.nodes.get(&runner);
+            node.is_some_and(|node| !node.removed && node.peer_id().is_none())
+        });
+        if !speaks_http {
+            debug!(%runner, "a member spoke for a node that speaks for itself");
+            return;
+        }
+        if self.http_runners.heard(runner, Instant::now()) {
+            debug!(%runner, holding = holding.len(), "an HTTP runner is there");
+        }
+        // It asks for its tasks and reads in the state what became of its leases: nothing is
+        // pushed to it.
+        let capacity = Capacity {
+            render_slots,
+            can_encode,
+            tasks_ahead: 0,
+        };
+        self.set_right(runner, capacity, &holding);
+        for news in progress {
+            let news = TaskProgress {
+                node: runner,
+                ..news
+            };
+            self.progress.insert(news.task, news);
+        }
     }
 
     /// Makes the runner hold the leases that the state says it has, and no others. An order may
     /// be on its way already: saying it twice does no harm.
-    fn set_right(&mut self, node: NodeId, condition: &Condition) {
-        let capacity = Capacity {
-            render_slots: condition.render_slots,
-            can_encode: condition.can_encode,
-        };
+    fn set_right(&mut self, node: NodeId, capacity: Capacity, holding: &[(TaskId, Epoch)]) {
         self.scheduler.linked(node, capacity);
         let log = self.log.clone();
         log.read(|state| {
-            for (task, epoch) in &condition.holding {
+            for (task, epoch) in holding {
                 if leased_epoch(state, node, *task) != Some(*epoch) {
                     self.order(node, ToNode::Revoke(*task, *epoch));
                 }
             }
-            self.push_all_leases(state, node, &condition.holding);
+            self.push_all_leases(state, node, holding);
         });
-        let overdue = log.read(|state| {
-            self.scheduler
-                .held(state, node, &condition.holding, Instant::now())
-        });
+        let overdue = log.read(|state| self.scheduler.held(state, node, holding, Instant::now()));
         if !overdue.leases.is_empty() {
             let count = overdue.leases.len();
             warn!(%node, count, "a node does not run what it has leases for; they end");
@@ -249,7 +298,10 @@ impl Reign {
         session.last_heard = Instant::now();
         match heard.message {
             None => self.cut(heard.node),
-            Some(ToLeader::Alive(condition)) => self.set_right(heard.node, &condition),
+            Some(ToLeader::Alive(condition)) => {
+                self.set_right(heard.node, capacity_of(&condition), &condition.holding);
+            }
+            Some(ToLeader::HttpRunner(condition)) => self.on_http_runner(condition),
             Some(ToLeader::Progress(progress)) => {
                 let news = TaskProgress {
                     task: progress.task,
@@ -280,6 +332,10 @@ impl Reign {
 
     fn on_tick(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
+        for runner in self.http_runners.take_silent(Instant::now()) {
+            debug!(%runner, "an HTTP runner is heard of no more");
+            self.scheduler.unlinked(runner, Instant::now());
+        }
         let expired = self
             .log
             .read(|state| self.scheduler.expired(state, Instant::now()));
@@ -313,7 +369,12 @@ impl Reign {
     fn tell_everyone(&mut self) {
         let news = ToNode::Live {
             progress: std::mem::take(&mut self.progress).into_values().collect(),
-            connected: self.sessions.keys().copied().collect(),
+            connected: self
+                .sessions
+                .keys()
+                .copied()
+                .chain(self.http_runners.ids())
+                .collect(),
         };
         for session in self.sessions.values() {
             session.inform(news.clone());

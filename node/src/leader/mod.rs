@@ -6,6 +6,7 @@
 mod assignment;
 mod duties;
 mod group;
+mod http_runners;
 mod scheduler;
 mod session;
 

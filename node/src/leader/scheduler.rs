@@ -14,9 +14,9 @@ pub(super) const LEASE_TIME: Duration = Duration::from_secs(6);
 /// it: it cannot run it.
 pub(super) const UNHELD_TIME: Duration = Duration::from_secs(10);
 
-/// Every runner is kept this many tasks ahead of its slots, so that the next scene arrives while
-/// the current frame renders.
-const TASKS_AHEAD: u32 = 1;
+/// Every runner of the mesh is kept this many tasks ahead of its slots, so that the next scene
+/// arrives while the current frame renders.
+pub(super) const TASKS_AHEAD: u32 = 1;
 
 /// Job age first, then id, so that every leader decides alike.
 type JobOrder = (TimestampMs, JobId);
@@ -43,6 +43,8 @@ pub(super) struct Scheduler {
 pub(super) struct Capacity {
     pub(super) render_slots: u32,
     pub(super) can_encode: bool,
+    /// What it gets beside that when every slot of every node has something to do.
+    pub(super) tasks_ahead: u32,
 }
 
 /// Leases for one node, to be proposed together.
@@ -218,7 +220,9 @@ impl Scheduler {
             .linked
             .iter()
             .map(|(node, capacity)| (self.load(*node), *node, *capacity))
-            .filter(|(load, _, capacity)| capacity.slots() > 0 && *load < capacity.slots() + ahead)
+            .filter(|(load, _, capacity)| {
+                capacity.slots() > 0 && *load < capacity.slots() + ahead.min(capacity.tasks_ahead)
+            })
             .collect();
         by_load.sort_by_key(|(load, node, _)| (*load, *node));
         by_load.into_iter().find_map(|(_, node, capacity)| {
@@ -392,6 +396,7 @@ mod tests {
     const RENDERS: Capacity = Capacity {
         render_slots: 1,
         can_encode: true,
+        tasks_ahead: TASKS_AHEAD,
     };
 
     /// Carries decided leases out, as the duties do.
@@ -429,6 +434,27 @@ mod tests {
             [],
             "what is proposed is not proposed twice"
         );
+    }
+
+    #[test]
+    fn a_runner_that_asks_for_its_tasks_gets_no_more_than_it_asked_for() {
+        let mut state = state_with_nodes(2);
+        add_job(&mut state, 10, "1-9");
+        let mut scheduler = Scheduler::new(&state, Instant::now());
+        let asks = |render_slots| Capacity {
+            render_slots,
+            can_encode: render_slots > 0,
+            tasks_ahead: 0,
+        };
+        scheduler.linked(NodeId(2), asks(0));
+        assert_eq!(scheduler.schedule(&state), [], "it asks for nothing");
+        scheduler.linked(NodeId(2), asks(1));
+        let decided = scheduler.schedule(&state);
+        assert_eq!(indexes(&decided[0]), [0]);
+        carry_out(&mut scheduler, &mut state, &decided);
+        assert_eq!(scheduler.schedule(&state), []);
+        scheduler.linked(NodeId(2), asks(3));
+        assert_eq!(indexes(&scheduler.schedule(&state)[0]), [1, 2]);
     }
 
     #[test]
@@ -491,6 +517,7 @@ mod tests {
         let encodes = Capacity {
             render_slots: 0,
             can_encode: true,
+            tasks_ahead: TASKS_AHEAD,
         };
         scheduler.linked(NodeId(2), encodes);
         assert_eq!(scheduler.schedule(&state), []);
@@ -499,6 +526,7 @@ mod tests {
             Capacity {
                 render_slots: 1,
                 can_encode: false,
+                tasks_ahead: TASKS_AHEAD,
             },
         );
         let decided = scheduler.schedule(&state);

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use jiggablend_raft::{Epoch, NodeId, TaskId};
-use jiggablend_web::TaskProgress;
+use jiggablend_web::{RunnerCondition, TaskProgress};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::runner::{Assignment, Progress};
@@ -46,6 +46,8 @@ pub(crate) enum ToLeader {
     /// lost on the way.
     Alive(Condition),
     Progress(Progress),
+    /// The sign of life of a runner that speaks only HTTP, and talks to this node now.
+    HttpRunner(RunnerCondition),
 }
 
 /// From the leader to a node.

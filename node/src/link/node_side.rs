@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::{
-    Callback, Condition, Hello, LinkId, LinkReceiver, LinkSender, StreamOpening, Switchboard,
-    ToLeader, ToNode,
+    Callback, Condition, Hello, HttpRunners, LinkId, LinkReceiver, LinkSender, StreamOpening,
+    Switchboard, ToLeader, ToNode,
 };
 use crate::runner::{Progress, Runner};
 
@@ -37,6 +37,7 @@ pub(crate) struct NodeSide {
     pub(crate) log: JobLog,
     pub(crate) runner: Runner,
     pub(crate) live: LiveBoard,
+    pub(crate) http_runners: HttpRunners,
 }
 
 /// What comes in while a link stands or is made.
@@ -109,6 +110,8 @@ impl NodeSide {
         let (mut orders, _reader) = read_in_background(down);
         let mut alive = interval(ALIVE_INTERVAL);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // This leader has heard of none of them through this node.
+        self.http_runners.say_again();
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
@@ -117,6 +120,11 @@ impl NodeSide {
                 },
                 Some(progress) = progress.recv() => {
                     up.send(&ToLeader::Progress(progress)).await?;
+                }
+                () = self.http_runners.changed() => {
+                    for condition in self.http_runners.take_unsaid() {
+                        up.send(&ToLeader::HttpRunner(condition)).await?;
+                    }
                 }
                 _ = alive.tick() => up.send(&ToLeader::Alive(self.condition())).await?,
             }

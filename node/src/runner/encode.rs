@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use futures::{StreamExt, TryStreamExt};
-use jiggablend_raft::{Failure, FailureKind};
-use jiggablend_transfer::Content;
+use jiggablend_raft::{Failure, FailureKind, JobId};
 
-use super::ContentRef;
 use super::process::{self, Group};
-use super::scenes;
+use super::{ContentRef, Storage};
 
 /// Frames that are fetched at once.
 const FETCHES_AT_ONCE: usize = 8;
@@ -18,14 +16,14 @@ const CRF: &str = "18";
 
 /// Writes the frames into `folder` as `000001.png` and so on, in the order given.
 pub(super) async fn fetch_frames(
-    content: &Content,
+    storage: &dyn Storage,
+    job: JobId,
     frames: Vec<ContentRef>,
     folder: &Path,
 ) -> Result<(), Failure> {
     let exports = frames.into_iter().enumerate().map(|(index, frame)| {
-        let content = content.clone();
         let path = folder.join(format!("{:06}.png", index + 1));
-        async move { scenes::export(&content, &frame, &path).await }
+        async move { storage.export(job, &frame, &path).await }
     });
     futures::stream::iter(exports)
         .buffer_unordered(FETCHES_AT_ONCE)

@@ -3,20 +3,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use jiggablend_raft::{ContentId, Failure, FailureKind, FileId, FileKind, NewFile};
-use jiggablend_transfer::{Chunking, StoreError};
-use tokio::io::AsyncRead;
+use jiggablend_raft::{Failure, FailureKind, FileKind, NewFile};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::picture::{self, ExpectedSize};
-use super::scenes::{store_failure, unwritable};
+use super::queue::Lease;
 use super::scratch::Folder;
-use super::{Assignment, Held, Outcome, Shared};
-
-/// How long a finished frame waits for other nodes to be reachable for its copies.
-const KEEP_PATIENCE: Duration = Duration::from_secs(60);
+use super::{Assignment, Held, KeepError, Outcome, Shared, Source, ToKeep};
 
 /// What a slot made.
 pub(super) struct Made {
@@ -60,7 +55,7 @@ pub(super) async fn finish(
 ) {
     let lease = assignment.lease();
     let reporting = async {
-        let outcome = outcome_of(&shared, ended).await;
+        let outcome = outcome_of(&shared, lease, ended).await;
         shared
             .outbox
             .finished(assignment.task, assignment.epoch, outcome)
@@ -75,7 +70,7 @@ pub(super) async fn finish(
     }
 }
 
-async fn outcome_of(shared: &Shared, ended: Ended) -> Outcome {
+async fn outcome_of(shared: &Shared, lease: Lease, ended: Ended) -> Outcome {
     let Ended {
         result,
         log,
@@ -94,10 +89,10 @@ async fn outcome_of(shared: &Shared, ended: Ended) -> Outcome {
                 })??;
         }
         let render_ms = started.elapsed().as_millis() as u64;
-        let output = keep_made(shared, &made).await?;
+        let output = keep_made(shared, lease, &made).await?;
         Ok::<_, Failure>((output, render_ms))
     };
-    let (kept, log) = tokio::join!(kept, keep_log(shared, &log));
+    let (kept, log) = tokio::join!(kept, keep_log(shared, lease, &log));
     let is_full = kept.is_err() && shared.scratch.is_full();
     drop(folder);
     match kept {
@@ -121,12 +116,17 @@ async fn outcome_of(shared: &Shared, ended: Ended) -> Outcome {
 }
 
 /// The attempt's log as a file of the job. A log that cannot be kept is no reason to lose a frame.
-async fn keep_log(shared: &Shared, log: &str) -> Option<NewFile> {
+async fn keep_log(shared: &Shared, lease: Lease, log: &str) -> Option<NewFile> {
     if log.is_empty() {
         return None;
     }
-    let name = "log.txt".to_owned();
-    match keep(shared, log.as_bytes(), FileKind::Log, name, "text/plain").await {
+    let to_keep = ToKeep {
+        source: Source::Text(log),
+        kind: FileKind::Log,
+        name: "log.txt",
+        media_type: "text/plain",
+    };
+    match shared.storage.keep(lease, to_keep).await {
         Ok(file) => Some(file),
         Err(error) => {
             tracing::warn!("cannot keep an attempt's log: {error}");
@@ -137,41 +137,20 @@ async fn keep_log(shared: &Shared, log: &str) -> Option<NewFile> {
 
 /// Keeps what was made. Where too few nodes can be reached, waits for them as long as the lease
 /// stands: what is rendered is not thrown away because a node is down.
-async fn keep_made(shared: &Shared, made: &Made) -> Result<NewFile, Failure> {
+async fn keep_made(shared: &Shared, lease: Lease, made: &Made) -> Result<NewFile, Failure> {
     loop {
-        let file = tokio::fs::File::open(&made.path)
-            .await
-            .map_err(|error| unwritable(&error))?;
-        match keep(shared, file, made.kind, made.name.clone(), made.media_type).await {
-            Err(error @ StoreError::TooFewCopies { .. }) => {
+        let to_keep = ToKeep {
+            source: Source::File(&made.path),
+            kind: made.kind,
+            name: &made.name,
+            media_type: made.media_type,
+        };
+        match shared.storage.keep(lease, to_keep).await {
+            Ok(file) => return Ok(file),
+            Err(KeepError::Failed(failure)) => return Err(failure),
+            Err(error @ KeepError::TooFewCopies(_)) => {
                 tracing::warn!("{} waits for another node to keep it: {error}", made.name);
-            }
-            kept => {
-                return kept
-                    .map_err(|error| store_failure(&format!("storing {}", made.name), &error));
             }
         }
     }
-}
-
-async fn keep(
-    shared: &Shared,
-    bytes: impl AsyncRead + Send + Unpin,
-    kind: FileKind,
-    name: String,
-    media_type: &str,
-) -> Result<NewFile, StoreError> {
-    let kept = shared
-        .content
-        .keep(bytes, Chunking::Fixed, shared.config.copies, KEEP_PATIENCE)
-        .await?;
-    Ok(NewFile {
-        id: FileId::new(),
-        kind,
-        name,
-        media_type: media_type.to_owned(),
-        content: ContentId(kept.stored.manifest.0),
-        size_bytes: kept.stored.size_bytes,
-        holders: shared.outbox.node_ids(&kept.holders),
-    })
 }

@@ -6,7 +6,8 @@
 //! In the order in which things happen: `find` looks for the programs, `queue` says which
 //! assignment a slot takes, `scenes` brings its scene file, `slot` has `blender` (or `encode`)
 //! do the work in a `process`, `progress` reads how far it is, `finish` has the `picture` checked,
-//! stored and reported.
+//! stored and reported. Bytes come from a [`Storage`] and go to one: the mesh, or, where a runner
+//! speaks only HTTP, a node's web port.
 
 mod blender;
 mod encode;
@@ -20,6 +21,7 @@ mod queue;
 mod scenes;
 mod scratch;
 mod slot;
+mod storage;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
@@ -35,7 +37,6 @@ use async_trait::async_trait;
 use jiggablend_raft::{
     ContentId, Epoch, Failure, FrameNumber, NewFile, RunnerFacts, SceneFacts, TaskId,
 };
-use jiggablend_transfer::Content;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -43,9 +44,11 @@ use tokio_util::task::TaskTracker;
 
 use find::Found;
 use queue::Queue;
+pub(crate) use scenes::unwritable;
 use scenes::{SceneFile, Scenes};
 use scratch::Scratch;
 use slot::Slot;
+pub use storage::{KeepError, MeshStorage, NodeIds, Source, Storage, ToKeep};
 
 /// A lease with everything that is needed to do the work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,8 +116,6 @@ pub trait Outbox: Send + Sync + 'static {
     async fn inspected(&self, job: jiggablend_raft::JobId, facts: SceneFacts);
     /// Never waits: progress may be dropped.
     fn progress(&self, progress: Progress);
-    /// The node ids of these peers, for `NewFile::holders`.
-    fn node_ids(&self, peers: &[jiggablend_transfer::PeerId]) -> Vec<jiggablend_raft::NodeId>;
 }
 
 /// How to start a runner.
@@ -131,8 +132,6 @@ pub struct RunnerConfig {
     pub slots: u32,
     /// Working space of this runner alone. What an earlier one left there is removed.
     pub scratch: PathBuf,
-    /// How many nodes keep each output.
-    pub copies: usize,
     /// How long a Blender without work stays up.
     pub idle_limit: Duration,
     /// A step of an attempt (opening the scene, rendering, encoding) that takes longer fails.
@@ -140,8 +139,7 @@ pub struct RunnerConfig {
 }
 
 impl RunnerConfig {
-    /// One slot, the farm's usual number of copies, an hour a frame, and the ffmpeg that
-    /// JIGGABLEND_FFMPEG names.
+    /// One slot, an hour a frame, and the ffmpeg that JIGGABLEND_FFMPEG names.
     pub fn new(scratch: PathBuf) -> Self {
         Self {
             blender: None,
@@ -149,7 +147,6 @@ impl RunnerConfig {
             render: true,
             slots: 1,
             scratch,
-            copies: jiggablend_transfer::DEFAULT_COPIES,
             idle_limit: Duration::from_secs(30),
             attempt_limit: Duration::from_secs(60 * 60),
         }
@@ -168,7 +165,7 @@ pub struct Runner {
 struct Shared {
     config: RunnerConfig,
     found: Found,
-    content: Content,
+    storage: Arc<dyn Storage>,
     scenes: Scenes,
     scratch: Scratch,
     outbox: Arc<dyn Outbox>,
@@ -191,7 +188,11 @@ struct Held {
 impl Runner {
     /// Finds Blender and ffmpeg and starts the slots. Never fails: what a machine cannot do is in
     /// its [`Runner::facts`].
-    pub async fn start(config: RunnerConfig, content: Content, outbox: Arc<dyn Outbox>) -> Self {
+    pub async fn start(
+        config: RunnerConfig,
+        storage: Arc<dyn Storage>,
+        outbox: Arc<dyn Outbox>,
+    ) -> Self {
         let scratch = match Scratch::open(&config.scratch) {
             Ok(scratch) => scratch,
             Err(error) => {
@@ -211,7 +212,7 @@ impl Runner {
         let found = find::find(&config, &scratch).await;
         let facts = found.facts.clone();
         let shared = Arc::new(Shared {
-            scenes: Scenes::new(content.clone(), scratch.clone()),
+            scenes: Scenes::new(Arc::clone(&storage), scratch.clone()),
             queue: Mutex::new(Queue::new(slot_count as usize)),
             changed: watch::channel(0).0,
             finishing: Arc::new(Semaphore::new(2 * slot_count as usize + 2)),
@@ -219,7 +220,7 @@ impl Runner {
             tasks: TaskTracker::new(),
             config,
             found,
-            content,
+            storage,
             scratch,
             outbox,
         });

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiggablend_raft::{Failure, FailureKind};
+use jiggablend_web::check_png;
 
 /// The size that a picture must have, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,23 +30,12 @@ pub(super) fn check(path: &Path, expected: ExpectedSize) -> Result<(), Failure> 
             "cannot read the picture that Blender wrote: {error}"
         )),
     })?;
-    let picture =
-        image::load_from_memory_with_format(&bytes, image::ImageFormat::Png).map_err(|error| {
-            wrong(format!(
-                "the picture that Blender wrote is damaged: {error}"
-            ))
-        })?;
-    let (width_px, height_px) = (picture.width(), picture.height());
-    let tolerance_px = u32::from(expected.is_cropped);
-    let fits = width_px.abs_diff(expected.width_px) <= tolerance_px
-        && height_px.abs_diff(expected.height_px) <= tolerance_px;
-    if !fits {
-        return Err(wrong(format!(
-            "the picture is {width_px}x{height_px} pixels, and {}x{} were asked for",
-            expected.width_px, expected.height_px
-        )));
-    }
-    Ok(())
+    let expected = jiggablend_web::ExpectedSize {
+        width_px: expected.width_px,
+        height_px: expected.height_px,
+        tolerance_px: u32::from(expected.is_cropped),
+    };
+    check_png(&bytes, Some(expected)).map_err(|error| wrong(error.to_string()))
 }
 
 #[cfg(test)]

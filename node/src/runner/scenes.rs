@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiggablend_raft::{ContentId, Failure, FailureKind, JobId};
-use jiggablend_transfer::{Content, ManifestHash, PeerId, StoreError};
+use jiggablend_transfer::StoreError;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::ContentRef;
 use super::scratch::Scratch;
+use super::{ContentRef, Storage};
 
 /// Fetching more scenes at once than this makes each of them late.
 const FETCHES_AT_ONCE: usize = 2;
@@ -17,7 +17,7 @@ const FETCHES_AT_ONCE: usize = 2;
 /// The scene files that this runner's assignments need. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Scenes {
-    content: Content,
+    storage: Arc<dyn Storage>,
     scratch: Scratch,
     known: Arc<Mutex<KnownFiles>>,
     fetches: Arc<Semaphore>,
@@ -28,14 +28,15 @@ type KnownFiles = HashMap<(JobId, ContentId), Weak<SceneFile>>;
 /// A scene file, on disk once it was asked for, removed with the last user of this value.
 #[derive(Debug)]
 pub(super) struct SceneFile {
+    job: JobId,
     path: PathBuf,
     fetched: OnceCell<()>,
 }
 
 impl Scenes {
-    pub(super) fn new(content: Content, scratch: Scratch) -> Self {
+    pub(super) fn new(storage: Arc<dyn Storage>, scratch: Scratch) -> Self {
         Self {
-            content,
+            storage,
             scratch,
             known: Arc::default(),
             fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
@@ -53,6 +54,7 @@ impl Scenes {
         // Named by its content: a changed scene is another file.
         let name = format!("{}.blend", scene.content);
         let file = Arc::new(SceneFile {
+            job,
             path: self.scratch.job_scenes(job).join(name),
             fetched: OnceCell::new(),
         });
@@ -79,7 +81,7 @@ impl Scenes {
                         .await
                         .map_err(|error| unwritable(&error))?;
                 }
-                export(&self.content, scene, &file.path).await
+                self.storage.export(file.job, scene, &file.path).await
             })
             .await?;
         Ok(&file.path)
@@ -98,25 +100,6 @@ impl Drop for SceneFile {
             let _ = std::fs::remove_dir(folder);
         }
     }
-}
-
-/// Writes content to `path`, fetching from its holders what this node lacks.
-pub(super) async fn export(
-    content: &Content,
-    reference: &ContentRef,
-    path: &Path,
-) -> Result<(), Failure> {
-    let manifest = ManifestHash(reference.content.0);
-    let holders: Vec<PeerId> = reference
-        .holders
-        .iter()
-        .filter_map(|holder| holder.parse().ok())
-        .collect();
-    content
-        .export(manifest, &holders, path)
-        .await
-        .map(|_| ())
-        .map_err(|error| store_failure("fetching what the task needs", &error))
 }
 
 /// What a failed store or fetch means for the attempt.
@@ -139,7 +122,7 @@ pub(super) fn store_failure(doing: &str, error: &StoreError) -> Failure {
 }
 
 /// What a failed write into scratch means for the attempt.
-pub(super) fn unwritable(error: &std::io::Error) -> Failure {
+pub(crate) fn unwritable(error: &std::io::Error) -> Failure {
     Failure {
         kind: if error.kind() == std::io::ErrorKind::StorageFull {
             FailureKind::DiskFull
@@ -152,6 +135,8 @@ pub(super) fn unwritable(error: &std::io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use jiggablend_transfer::ManifestHash;
+
     use super::*;
 
     #[test]

@@ -258,7 +258,8 @@ impl Slot {
                 .to_owned(),
         })?;
         let frame_count = frames.len();
-        let fetching = encode::fetch_frames(&self.shared.content, frames, folder);
+        let fetching =
+            encode::fetch_frames(&*self.shared.storage, assignment.task.job, frames, folder);
         let look = || (None, "fetching frames".to_owned());
         self.shared.watched(assignment, look, fetching).await?;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiggablend_raft::{FailureKind, FileKind, JobId, NodeId};
 use jiggablend_transfer::{
-    Chunking, ContentStore, Identity, ManifestHash, Mesh, MeshConfig, PeerId,
+    Chunking, Content, ContentStore, Identity, ManifestHash, Mesh, MeshConfig, PeerId,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -33,10 +33,6 @@ impl Outbox for TestOutbox {
 
     fn progress(&self, progress: Progress) {
         self.progress.lock().unwrap().push(progress);
-    }
-
-    fn node_ids(&self, peers: &[PeerId]) -> Vec<NodeId> {
-        peers.iter().map(|_| NodeId(1)).collect()
     }
 }
 
@@ -75,9 +71,14 @@ impl Farm {
         });
         let mut config = RunnerConfig::new(folder.path().join("scratch"));
         configure(&mut config);
+        let storage = MeshStorage {
+            content: content.clone(),
+            copies: jiggablend_transfer::DEFAULT_COPIES,
+            node_ids: Arc::new(|peers: &[PeerId]| peers.iter().map(|_| NodeId(1)).collect()),
+        };
         let runner = Runner::start(
             config,
-            content.clone(),
+            Arc::new(storage),
             Arc::clone(&outbox) as Arc<dyn Outbox>,
         )
         .await;

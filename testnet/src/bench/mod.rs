@@ -1,12 +1,16 @@
 //! Benches: ours and a peer, in turn, in the same run on the same machine.
 //!
-//! A bench, such as [`render`] or [`events`], gives a [`Report`]; [`report`] prints it.
+//! [`render`]: frames; [`events`]: the live stream; [`transfer`]: scene files in and out, with a
+//! [`large_scene`] against [`nginx`]. A bench gives a [`Report`]; [`report`] prints it.
 
 mod events;
+mod large_scene;
 mod machine;
+mod nginx;
 mod render;
 mod report;
 mod samples;
+mod transfer;
 
 use std::time::Duration;
 
@@ -16,6 +20,7 @@ pub use report::{Metric, Report, Row};
 pub use samples::Samples;
 
 use crate::{Result, TestnetError, program};
+use transfer::Direction;
 
 /// No bench begins another round after this: with the last one it stays within five minutes.
 const LAST_ROUND_STARTS: Duration = Duration::from_secs(230);
@@ -26,6 +31,10 @@ enum Name {
     Render,
     /// A thousand clients of the live stream while 500 frames a second complete
     Events,
+    /// A scene of 2 GiB into one node, against nginx
+    Upload,
+    /// A scene of 2 GiB out of one node, against nginx
+    Download,
     /// Every bench; writes docs/benchmarks.md
     All,
 }
@@ -48,7 +57,14 @@ pub async fn run(arguments: BenchArgs) -> Result<()> {
     let reports = match arguments.name {
         Name::Render => vec![render::run(against).await?],
         Name::Events => vec![events::run(against).await?],
-        Name::All => vec![render::run(against).await?, events::run(None).await?],
+        Name::Upload => vec![transfer::run(Direction::Upload, against).await?],
+        Name::Download => vec![transfer::run(Direction::Download, against).await?],
+        Name::All => vec![
+            render::run(against).await?,
+            events::run(None).await?,
+            transfer::run(Direction::Upload, against).await?,
+            transfer::run(Direction::Download, against).await?,
+        ],
     };
     let machine = machine::describe();
     for report in &reports {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use libp2p::PeerId;
 
-pub use read::ContentReader;
+pub use read::{ContentReader, ContentStream};
 
 use crate::{Channel, ContentStore, Mesh, Stored};
 use peers::Usage;

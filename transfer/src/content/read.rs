@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use libp2p::PeerId;
 use tokio::io::{AsyncRead, AsyncWriteExt};
@@ -17,8 +18,11 @@ use super::peers::Sources;
 use crate::store::{Body, ChunkRef, Manifest};
 use crate::{ManifestHash, StoreError};
 
-/// Chunks that are read ahead of the reader.
-const READ_AHEAD: usize = 2;
+/// Chunks that are read ahead of the reader, so that reading and hashing go on while bytes leave.
+const READ_AHEAD: usize = 3;
+
+/// A file's bytes as they come, in pieces of at most a chunk each.
+pub type ContentStream = BoxStream<'static, io::Result<Bytes>>;
 
 /// A file's bytes as they come.
 pub type ContentReader = Pin<Box<dyn AsyncRead + Send>>;
@@ -40,11 +44,22 @@ impl Content {
         holders: &[PeerId],
         range: Option<Range<u64>>,
     ) -> Result<ContentReader, StoreError> {
+        let bytes = self.stream(manifest, holders, range).await?;
+        Ok(Box::pin(StreamReader::new(bytes)))
+    }
+
+    /// The same as [`Self::read`] without copying: for whoever passes the bytes on.
+    pub async fn stream(
+        &self,
+        manifest: ManifestHash,
+        holders: &[PeerId],
+        range: Option<Range<u64>>,
+    ) -> Result<ContentStream, StoreError> {
         let sources = self.sources(holders);
         let content = self.manifest(manifest, &sources).await?;
         let end = content.size_bytes;
         let range = range.map_or(0..end, |range| range.start.min(end)..range.end.min(end));
-        let bytes = match &content.body {
+        Ok(match &content.body {
             Body::Inline(bytes) => {
                 let wanted = bytes.slice(clamped(&range, bytes.len()));
                 self.settle(manifest, content).await?;
@@ -53,15 +68,14 @@ impl Content {
             Body::Chunks(_) => {
                 let sources = Arc::new(sources);
                 self.clone()
-                    .stream(manifest, content, sources, range)
+                    .chunks(manifest, content, sources, range)
                     .boxed()
             }
-        };
-        Ok(Box::pin(StreamReader::new(bytes)))
+        })
     }
 
     /// Nothing runs but while the stream is polled, so nothing is left behind when it is dropped.
-    fn stream(
+    fn chunks(
         self,
         manifest: ManifestHash,
         content: Manifest,
@@ -81,12 +95,9 @@ impl Content {
                 }
             })
             .buffered(READ_AHEAD);
-        let settle = futures::stream::once(async move {
-            self.settle(manifest, content)
-                .await
-                .map_err(io::Error::other)?;
-            Ok(Bytes::new())
-        });
+        let settle = futures::stream::once(async move { self.settle(manifest, content).await });
+        let settle =
+            settle.filter_map(async |settled| settled.err().map(io::Error::other).map(Err));
         bytes.chain(settle)
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::cutting::cut;
@@ -16,8 +17,12 @@ use super::{ChunkHash, ChunkRef, Chunking, Manifest, ManifestHash, StoreError, S
 
 /// What is read of a source before it is cut: some chunks at a time.
 const WINDOW_BYTES: usize = 2 * MAX_CHUNK_BYTES;
-/// Chunks of one file that are hashed, written and fsynced at a time.
-const STAGED_AT_A_TIME: usize = 4;
+/// Chunks of one file that are hashed, written and fsynced at a time. Most of them wait for their
+/// fsync: the file system makes many durable with one commit of its journal, and the disk is kept
+/// busy while more bytes come.
+const STAGED_AT_A_TIME: usize = 32;
+/// The same of all files together: each holds a thread.
+const STAGED_IN_ALL: usize = 128;
 /// Manifests that are known to be complete, so that asking costs nothing.
 const MAX_REMEMBERED: usize = 100_000;
 
@@ -39,6 +44,8 @@ struct Inner {
     unsynced: Mutex<HashMap<ChunkHash, u32>>,
     /// Manifests whose chunks are all here. Emptied when a chunk turns out to be damaged.
     complete: Mutex<HashSet<ManifestHash>>,
+    /// Places for chunks that are being staged.
+    staging: Arc<Semaphore>,
     /// Shared by commits; alone for whoever takes chunks back, which another commit may count on.
     commits: RwLock<()>,
     /// Last, so that it is given back when the index is closed.
@@ -63,6 +70,7 @@ impl ContentStore {
             index,
             unsynced: Mutex::default(),
             complete: Mutex::default(),
+            staging: Arc::new(Semaphore::new(STAGED_IN_ALL)),
             commits: RwLock::default(),
             _lock: lock,
         };
@@ -96,7 +104,7 @@ impl ContentStore {
                 let whole = Bytes::from(std::mem::take(&mut window));
                 let (chunks, rest) = blocking(move || {
                     let (chunks, used) = cut(&whole, chunking, at_end);
-                    Ok((chunks, whole[used..].to_vec()))
+                    Ok((chunks, next_window(&whole[used..])))
                 })
                 .await?;
                 window = rest;
@@ -172,7 +180,7 @@ impl ContentStore {
         bytes: Bytes,
     ) -> Result<(), StoreError> {
         let inner = self.inner.clone();
-        blocking(move || inner.insert_chunk(hash, &bytes)).await
+        blocking(move || inner.insert_chunk(hash, bytes)).await
     }
 
     /// The positions of the manifest's chunks that are not here.
@@ -242,7 +250,7 @@ impl Inner {
     }
 
     fn read_chunk(&self, hash: ChunkHash) -> Result<Option<Bytes>, StoreError> {
-        let Some(bytes) = self.disk.read(Kind::Chunk, &hash.0)? else {
+        let Some((bytes, found)) = self.disk.read_hashed(Kind::Chunk, &hash.0)? else {
             if self.index.has_chunk(hash)? {
                 tracing::warn!(chunk = %hash, "a chunk's file is gone");
                 self.index.remove(Kind::Chunk, &hash.0)?;
@@ -250,7 +258,7 @@ impl Inner {
             }
             return Ok(None);
         };
-        if ChunkHash::of(&bytes) == hash {
+        if found == hash.0 {
             return Ok(Some(bytes));
         }
         self.set_aside(Kind::Chunk, &hash.0, "it does not match its hash")?;
@@ -267,24 +275,28 @@ impl Inner {
     }
 
     /// Hashes a piece and writes it, unless the store has the same bytes already.
-    fn stage_chunk(&self, bytes: &Bytes) -> Result<IncomingChunk, StoreError> {
-        let hash = ChunkHash::of(bytes);
+    fn stage_chunk(&self, bytes: Bytes) -> Result<IncomingChunk, StoreError> {
+        let hash = ChunkHash::of(&bytes);
         let chunk = ChunkRef {
             hash,
             length_bytes: u32::try_from(bytes.len()).expect("a chunk is at most 4 MiB"),
         };
         // The bytes are here to compare with: a damaged copy must not stand for the good one.
         let is_held = self.index.has_chunk(hash)?
-            && self.disk.read(Kind::Chunk, &hash.0)?.as_ref() == Some(bytes);
-        let staged = match is_held {
-            true => None,
-            false => Some(self.disk.stage(bytes)?),
-        };
+            && self.disk.read(Kind::Chunk, &hash.0)?.as_ref() == Some(&bytes);
+        if is_held {
+            let staged = None;
+            return Ok(IncomingChunk { chunk, staged });
+        }
+        let written = self.disk.write(&bytes)?;
+        // Waiting for the disk holds no memory.
+        drop(bytes);
+        let staged = Some(self.disk.make_durable(written)?);
         Ok(IncomingChunk { chunk, staged })
     }
 
-    fn insert_chunk(&self, hash: ChunkHash, bytes: &Bytes) -> Result<(), StoreError> {
-        if bytes.len() > MAX_CHUNK_BYTES || ChunkHash::of(bytes) != hash {
+    fn insert_chunk(&self, hash: ChunkHash, bytes: Bytes) -> Result<(), StoreError> {
+        if bytes.len() > MAX_CHUNK_BYTES || ChunkHash::of(&bytes) != hash {
             let reason = format!("what came for chunk {hash} is something else");
             return Err(StoreError::Corrupt(reason));
         }
@@ -440,8 +452,13 @@ impl Staging {
         let position = self.done.len();
         self.done.push(None);
         let inner = self.inner.clone();
-        self.running
-            .spawn_blocking(move || (position, inner.stage_chunk(&bytes)));
+        let place = Arc::clone(&inner.staging).acquire_owned().await;
+        let place = place.expect("the semaphore is never closed");
+        self.running.spawn_blocking(move || {
+            let staged = inner.stage_chunk(bytes);
+            drop(place);
+            (position, staged)
+        });
         Ok(())
     }
 
@@ -466,6 +483,13 @@ impl Staging {
         result?;
         Ok(self.done.into_iter().flatten().collect())
     }
+}
+
+/// A window that begins with what the one before has left, and never has to move while it fills.
+fn next_window(rest: &[u8]) -> Vec<u8> {
+    let mut window = Vec::with_capacity(WINDOW_BYTES);
+    window.extend_from_slice(rest);
+    window
 }
 
 /// Reads until `window` holds `target` bytes; true at the end of the source.

@@ -17,7 +17,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic;
 
@@ -31,6 +31,10 @@ const TEMPORARY: &str = "temporary";
 const DAMAGED: &str = "damaged";
 /// Not plain `lock`: a data directory has that name for its own, and may be the content folder too.
 const LOCK: &str = "store.lock";
+
+/// What of a file is read before it is hashed: fits the cache, and is enough for blake3's widest
+/// instructions.
+const HASHED_PIECE_BYTES: u64 = 128 * 1024;
 
 /// The two kinds of files that are named by a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,12 @@ impl Kind {
             Self::Manifest => "manifests",
         }
     }
+}
+
+/// A file that is written under its temporary name, and not fsynced. Removed when it is dropped.
+pub(super) struct Written {
+    file: File,
+    path: TempPath,
 }
 
 /// A file that is fsynced under its temporary name. Removed when it is dropped.
@@ -136,12 +146,23 @@ impl Disk {
 
     /// Writes the bytes to a temporary file and fsyncs it.
     pub(super) fn stage(&self, bytes: &[u8]) -> Result<Staged, StoreError> {
+        self.make_durable(self.write(bytes)?)
+    }
+
+    /// Writes the bytes to a temporary file.
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<Written, StoreError> {
         self.check_writable()?;
         let folder = self.root.join(TEMPORARY);
         let failed = |error| StoreError::io("writing to", &folder, error);
         let mut file = NamedTempFile::new_in(&folder).map_err(failed)?;
         file.write_all(bytes).map_err(failed)?;
         let (file, path) = file.into_parts();
+        Ok(Written { file, path })
+    }
+
+    /// Fsyncs what was written.
+    pub(super) fn make_durable(&self, written: Written) -> Result<Staged, StoreError> {
+        let Written { file, path } = written;
         self.sync(&path, file.sync_data())?;
         Ok(Staged { path })
     }
@@ -189,6 +210,37 @@ impl Disk {
         let path = self.path(kind, hash);
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("reading", &path, error)),
+        }
+    }
+
+    /// The file's bytes and their hash, which is taken piece by piece while each is in the cache
+    /// of the processor.
+    pub(super) fn read_hashed(
+        &self,
+        kind: Kind,
+        hash: &[u8; 32],
+    ) -> Result<Option<(Bytes, blake3::Hash)>, StoreError> {
+        let path = self.path(kind, hash);
+        let reading = || -> io::Result<(Bytes, blake3::Hash)> {
+            let mut file = File::open(&path)?;
+            let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+            let mut bytes = Vec::with_capacity(length);
+            let mut hasher = blake3::Hasher::new();
+            loop {
+                let start = bytes.len();
+                (&mut file)
+                    .take(HASHED_PIECE_BYTES)
+                    .read_to_end(&mut bytes)?;
+                if bytes.len() == start {
+                    return Ok((bytes.into(), hasher.finalize()));
+                }
+                hasher.update(&bytes[start..]);
+            }
+        };
+        match reading() {
+            Ok(read) => Ok(Some(read)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io("reading", &path, error)),
         }

@@ -19,6 +19,7 @@ pub(crate) use cookie::{
 use crate::app::App;
 use crate::connections::Connection;
 use crate::problem::{Problem, ProblemKind};
+use crate::runners::RunnerCaller;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) enum Access {
     JobManager,
     /// Admins, and whoever owns a node's machine.
     Admin,
+    /// A runner that speaks only HTTP, by its own credential; it reaches nothing else.
+    Runner,
 }
 
 /// The rule of one route, as the middleware's state.
@@ -55,6 +58,11 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    if rule.access == Access::Runner {
+        let runner = RunnerCaller::of_request(&rule.app, request.headers())?;
+        request.extensions_mut().insert(runner);
+        return Ok(next.run(request).await);
+    }
     let caller = caller::of_request(&rule.app, request.headers());
     let has_token = caller.as_ref().is_some_and(Caller::has_token);
     if !request.method().is_safe() && !has_token {
@@ -90,6 +98,7 @@ fn check_role(access: Access, caller: &Caller) -> Result<(), Problem> {
             "this account may only look; ask an admin for the role of a member",
         )),
         Access::Admin if caller.sees_all() => Ok(()),
+        Access::Runner => Err(Problem::not_signed_in()),
         Access::Admin => Err(Problem::new(
             ProblemKind::NotAllowed,
             "this is for admins; ask one, or use the command line on a node",

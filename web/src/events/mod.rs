@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -23,6 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::access::Caller;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 pub(crate) use feed::{Feed, Feeder};
 use stream::EventStream;
 
@@ -72,7 +73,7 @@ pub(crate) struct Resume {
 pub(crate) async fn events(
     State(app): State<App>,
     caller: Caller,
-    Query(resume): Query<Resume>,
+    ApiQuery(resume): ApiQuery<Resume>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Ok(slot) = Arc::clone(&app.event_streams).try_acquire_owned() else {

@@ -5,13 +5,12 @@ mod range;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{File, FileId, FileKind, JobId};
 use jiggablend_transfer::{ManifestHash, PeerId, StoreError};
 use serde::{Deserialize, Serialize};
-use tokio_util::io::ReaderStream;
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) use headers::safe_file_name;
@@ -20,9 +19,8 @@ use range::Wanted;
 use crate::access::OwnedJob;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 use crate::views::FileView;
-
-const PIECE_BYTES: usize = 256 * 1024;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -44,10 +42,8 @@ pub(crate) struct Files {
 pub(crate) async fn list(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
-    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
+    ApiQuery(filter): ApiQuery<Filter>,
 ) -> Result<Response, Problem> {
-    let Query(filter) =
-        filter.map_err(|error| Problem::new(ProblemKind::InvalidRequest, error.body_text()))?;
     let files = app.log.read(|state| {
         let ids = state.jobs.get(&job).map(|job| job.files.as_slice());
         ids.unwrap_or_default()
@@ -80,25 +76,36 @@ pub(crate) async fn download(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
     Path((_, id)): Path<(String, String)>,
-    Query(query): Query<DownloadQuery>,
+    ApiQuery(query): ApiQuery<DownloadQuery>,
     method: Method,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (file, holders) = find(&app, job, &id)?;
-    let etag = headers::etag(&file);
+    let file = find(&app, job, &id)?;
+    let is_inline = query.inline.is_some_and(|inline| inline != "0");
+    send(&app, &file, is_inline, &method, &request).await
+}
+
+/// Answers with the file's bytes, or with the range of them that the request wants.
+pub(crate) async fn send(
+    app: &App,
+    file: &File,
+    is_inline: bool,
+    method: &Method,
+    request: &HeaderMap,
+) -> Result<Response, Problem> {
+    let etag = headers::etag(file);
     if range::names_etag(request.get(header::IF_NONE_MATCH), &etag) {
         let headers = [(header::ETAG, etag)];
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     let size_bytes = file.size_bytes;
-    let wanted = range::wanted(&request, &etag, size_bytes);
+    let wanted = range::wanted(request, &etag, size_bytes);
     let (status, bytes) = match wanted {
         Wanted::Whole => (StatusCode::OK, 0..size_bytes),
         Wanted::Part(bytes) => (StatusCode::PARTIAL_CONTENT, bytes),
-        Wanted::Nothing => return Err(out_of_range(&file)),
+        Wanted::Nothing => return Err(out_of_range(file)),
     };
-    let is_inline = query.inline.is_some_and(|inline| inline != "0");
-    let mut response_headers = headers::of_file(&file, etag, is_inline);
+    let mut response_headers = headers::of_file(file, etag, is_inline);
     let length = bytes.end - bytes.start;
     response_headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if status == StatusCode::PARTIAL_CONTENT {
@@ -106,19 +113,19 @@ pub(crate) async fn download(
         let content_range = HeaderValue::try_from(content_range).expect("digits and dashes");
         response_headers.insert(header::CONTENT_RANGE, content_range);
     }
-    if method == Method::HEAD || length == 0 {
+    if *method == Method::HEAD || length == 0 {
         return Ok((status, response_headers).into_response());
     }
     let manifest = ManifestHash(file.content.0);
     let range = (status == StatusCode::PARTIAL_CONTENT).then_some(bytes);
-    let reader = app.content.read(manifest, &holders, range).await;
-    let reader = reader.map_err(|error| unreadable(&file, &error))?;
-    let body = Body::from_stream(ReaderStream::with_capacity(reader, PIECE_BYTES));
+    let holders = holders(app, file);
+    let bytes = app.content.stream(manifest, &holders, range).await;
+    let body = Body::from_stream(bytes.map_err(|error| unreadable(file, &error))?);
     Ok((status, response_headers, body).into_response())
 }
 
-/// The file and the peers that have it, where it belongs to that job.
-fn find(app: &App, job: JobId, id: &str) -> Result<(File, Vec<PeerId>), Problem> {
+/// The file, where it belongs to that job.
+fn find(app: &App, job: JobId, id: &str) -> Result<File, Problem> {
     let unknown = || {
         Problem::new(
             ProblemKind::UnknownFile,
@@ -127,16 +134,22 @@ fn find(app: &App, job: JobId, id: &str) -> Result<(File, Vec<PeerId>), Problem>
     };
     let id: FileId = id.parse().map_err(|_| unknown())?;
     let found = app.log.read(|state| {
-        let file = state.files.get(&id).filter(|file| file.job == job)?;
-        let holders = file
-            .holders
-            .iter()
-            .filter_map(|node| state.nodes.get(node))
-            .filter(|node| !node.removed)
-            .filter_map(|node| node.peer_id()?.parse().ok());
-        Some((file.clone(), holders.collect()))
+        let file = state.files.get(&id).filter(|file| file.job == job);
+        file.cloned()
     });
     found.ok_or_else(unknown)
+}
+
+/// The peers that have the file.
+fn holders(app: &App, file: &File) -> Vec<PeerId> {
+    app.log.read(|state| {
+        let holders = file.holders.iter();
+        holders
+            .filter_map(|node| state.nodes.get(node))
+            .filter(|node| !node.removed)
+            .filter_map(|node| node.peer_id()?.parse().ok())
+            .collect()
+    })
 }
 
 fn out_of_range(file: &File) -> Problem {

@@ -1,6 +1,6 @@
 //! A farm of one node with its web port, and clients of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{LiveBoard, TicketMaker, WebConfig, WebServer, ensure_test_user};
+use crate::{
+    LiveBoard, RunnerCondition, RunnerGateway, TicketMaker, WebConfig, WebServer, ensure_test_user,
+};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const NODE: NodeId = NodeId(1);
@@ -31,6 +33,7 @@ pub(super) struct TestNode {
     pub(super) log: JobLog,
     pub(super) live: LiveBoard,
     pub(super) mesh: Mesh,
+    pub(super) runners: Arc<Heard>,
     stop: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
     _dir: tempfile::TempDir,
@@ -49,6 +52,23 @@ impl Transport for Alone {
         _timeout: Duration,
     ) -> Result<Vec<u8>, TransportError> {
         Err(TransportError(format!("node {node} is not there")))
+    }
+}
+
+/// What the leader would be told of HTTP runners.
+#[derive(Default)]
+pub(super) struct Heard(Mutex<Vec<RunnerCondition>>);
+
+impl RunnerGateway for Heard {
+    fn heard(&self, condition: RunnerCondition) {
+        self.0.lock().unwrap().push(condition);
+    }
+}
+
+impl Heard {
+    /// The newest word.
+    pub(super) fn last(&self) -> Option<RunnerCondition> {
+        self.0.lock().unwrap().last().cloned()
     }
 }
 
@@ -112,6 +132,7 @@ impl TestNode {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let live = LiveBoard::default();
+        let runners = Arc::new(Heard::default());
         let server = WebServer {
             config: WebConfig {
                 node: NODE,
@@ -125,6 +146,7 @@ impl TestNode {
             content,
             live: live.clone(),
             tickets: Arc::new(Tickets(log.clone())),
+            runners: runners.clone(),
         };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(listener, stop.clone()));
@@ -133,6 +155,7 @@ impl TestNode {
             log,
             live,
             mesh,
+            runners,
             stop,
             serving,
             _dir: dir,

@@ -29,6 +29,16 @@ pub(crate) struct NodeView {
     working_on: Vec<WorkView>,
 }
 
+impl NodeView {
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    pub(crate) fn is_working(&self) -> bool {
+        !self.working_on.is_empty()
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 pub(crate) struct WorkView {
     pub(crate) job: JobId,

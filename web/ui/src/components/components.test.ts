@@ -37,7 +37,7 @@ describe("a stacked bar", () => {
 describe("the banner of a cut stream", () => {
   it("links to the other nodes' pages, at the same place, and to nothing that is no web address", () => {
     store.model = reduce(EMPTY, [{
-      kind: "snapshot", farm: aFarm(), jobs: [], next_before: null,
+      kind: "snapshot", farm: aFarm(), jobs: [], cursor: null,
       nodes: [aNode(1, { is_this_node: true }), aNode(2), aNode(3, { web_address: "javascript:alert(1)" })],
     }]);
     store.route = { page: "nodes" };

@@ -1,63 +1,11 @@
-// The typed client of a node's API. Same origin always: the node that served the page answers.
+// The farm, its nodes and its jobs, typed. Accounts are in accountapi.ts, admins' calls in adminapi.ts.
 
+import { call, create, path, query } from "./http";
 import type {
-  Farm, FarmNode, Job, JobSummary, Providers, ProblemBody, StoredFile, Ticket, User,
+  Attempt, Farm, FarmNode, Job, JobState, JobSummary, Person, Share, ShareAccess, StoredFile, Ticket,
 } from "./types";
 
-/** What the API refused, in its own words. `name` is the last part of the problem's type. */
-export class ApiProblem extends Error {
-  constructor(
-    readonly status: number,
-    readonly problem: string,
-    detail: string,
-  ) {
-    super(detail);
-  }
-}
-
-/** No answer at all: the node is gone, or the way to it. */
-export class NoAnswer extends Error {
-  constructor() {
-    super("this node does not answer; try again, or go on through another node");
-  }
-}
-
-const TYPE_PREFIX = "urn:jiggablend:problem:";
-
-/** Reads a problem from an answer's body; anything that is not one gets plain words. */
-export function problemOf(status: number, body: string): ApiProblem {
-  try {
-    const parsed = JSON.parse(body) as Partial<ProblemBody>;
-    if (typeof parsed.type === "string") {
-      const problem = parsed.type.startsWith(TYPE_PREFIX)
-        ? parsed.type.slice(TYPE_PREFIX.length)
-        : parsed.type;
-      return new ApiProblem(status, problem, parsed.detail || parsed.title || `status ${status}`);
-    }
-  } catch {
-    // Not JSON: a proxy's page, or nothing. The status is what we know.
-  }
-  return new ApiProblem(status, "", `the node answered with status ${status}`);
-}
-
-async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  let answer: Response;
-  let text: string;
-  try {
-    answer = await fetch(path, {
-      method,
-      signal,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-    text = await answer.text();
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new NoAnswer();
-  }
-  if (!answer.ok) throw problemOf(answer.status, text);
-  return (text === "" ? undefined : JSON.parse(text)) as T;
-}
+export { ApiProblem, NoAnswer, problemOf, words } from "./http";
 
 export interface JobOrder {
   id: string;
@@ -68,67 +16,66 @@ export interface JobOrder {
 
 export interface JobPage {
   jobs: JobSummary[];
-  next_before?: string | null;
+  /** Where a filtered or sorted list goes on. */
+  next_cursor?: string | null;
 }
 
-const jobPath = (id: string): string => `/api/jobs/${encodeURIComponent(id)}`;
+export interface JobQuery {
+  states?: readonly JobState[];
+  owner?: string;
+  q?: string;
+  sort?: string;
+  cursor?: string;
+}
 
 export const api = {
-  providers: () => call<Providers>("GET", "/api/auth/providers"),
-  me: () => call<{ user: User }>("GET", "/api/auth/me"),
-  login: (email: string, password: string) =>
-    call<{ user: User }>("POST", "/api/auth/login", { email, password }),
-  logout: () => call<void>("POST", "/api/auth/logout"),
+  farm: (signal?: AbortSignal) => call<Farm>("GET", "/api/farm", undefined, { signal }),
+  nodes: (signal?: AbortSignal) => call<{ nodes: FarmNode[] }>("GET", "/api/nodes", undefined, { signal }),
+  removeNode: (node: number) => call<void>("DELETE", path`/api/nodes/${node}`),
+  makeTicket: (voter: boolean) => create<Ticket>("/api/tickets", { voter, runner: true }),
 
-  farm: (signal?: AbortSignal) => call<Farm>("GET", "/api/farm", undefined, signal),
-  nodes: (signal?: AbortSignal) => call<{ nodes: FarmNode[] }>("GET", "/api/nodes", undefined, signal),
-  makeTicket: (voter: boolean) => call<Ticket>("POST", "/api/tickets", { voter, runner: true }),
+  jobs: (asked: JobQuery = {}, signal?: AbortSignal) =>
+    call<JobPage>("GET", `/api/jobs${query({ ...asked, states: undefined, state: asked.states?.join(",") })}`, undefined, { signal }),
+  job: (id: string, signal?: AbortSignal) => call<Job>("GET", path`/api/jobs/${id}`, undefined, { signal }),
+  submit: (order: JobOrder) => create<Job>("/api/jobs", order),
+  cancel: (id: string) => call<Job>("DELETE", path`/api/jobs/${id}`),
+  files: (id: string, kind?: string) => call<{ files: StoredFile[] }>("GET", path`/api/jobs/${id}/files` + query({ kind })),
 
-  jobs: (before?: string, signal?: AbortSignal) =>
-    call<JobPage>("GET", `/api/jobs${before ? `?before=${encodeURIComponent(before)}` : ""}`, undefined, signal),
-  job: (id: string, signal?: AbortSignal) => call<Job>("GET", jobPath(id), undefined, signal),
-  submit: (order: JobOrder) => call<Job>("POST", "/api/jobs", order),
-  cancel: (id: string) => call<Job>("DELETE", jobPath(id)),
+  attempts: (id: string, task: number, signal?: AbortSignal) =>
+    call<{ attempts: Attempt[] }>("GET", path`/api/jobs/${id}/tasks/${task}/attempts`, undefined, { signal }),
+
+  shares: (id: string) => call<{ shares: Share[] }>("GET", path`/api/jobs/${id}/shares`),
+  share: (id: string, user: string, access: ShareAccess) =>
+    call<Share>("PUT", path`/api/jobs/${id}/shares/${user}`, { access }),
+  unshare: (id: string, user: string) => call<void>("DELETE", path`/api/jobs/${id}/shares/${user}`),
+  people: (q: string, signal?: AbortSignal) =>
+    call<{ users: Person[] }>("GET", `/api/users/names${query({ q })}`, undefined, { signal }),
 };
 
-/** Where a file's bytes are. `inline` is for pictures in the page. */
+/** Where a file's bytes are. `inline` is for what is shown in the page. */
 export function fileUrl(job: string, file: string, inline = false): string {
-  return `${jobPath(job)}/files/${encodeURIComponent(file)}/download${inline ? "?inline=1" : ""}`;
+  return path`/api/jobs/${job}/files/${file}/download` + (inline ? "?inline=1" : "");
 }
 
-/**
- * Sends a scene file. XMLHttpRequest, since fetch does not tell how far an upload is.
- * `onProgress` gets 0 to 1; at 1 the node still has to copy the scene to its peers.
- */
-export function uploadScene(
-  job: string,
-  file: File,
-  onProgress: (fraction: number) => void,
-  signal: AbortSignal,
-): Promise<StoredFile> {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    const form = new FormData();
-    form.append("file", file, file.name);
-    request.open("POST", `${jobPath(job)}/upload`);
-    request.upload.onprogress = (event) => {
-      if (event.lengthComputable && event.total > 0) onProgress(event.loaded / event.total);
-    };
-    request.onload = () => {
-      if (request.status >= 200 && request.status < 300) {
-        resolve(JSON.parse(request.responseText) as StoredFile);
-      } else {
-        reject(problemOf(request.status, request.responseText));
-      }
-    };
-    request.onerror = () => reject(new NoAnswer());
-    request.onabort = () => reject(new DOMException("the upload was stopped", "AbortError"));
-    signal.addEventListener("abort", () => request.abort(), { once: true });
-    request.send(form);
-  });
+/** A picture that a browser can show, at most so wide. */
+export function previewUrl(job: string, file: string, width_px: number): string {
+  return path`/api/jobs/${job}/files/${file}/preview` + query({ width: width_px });
 }
 
-/** An error in words for a person. */
-export function words(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** All frames of a job in one file. */
+export function archiveUrl(job: string, format: "zip" | "tar"): string {
+  return path`/api/jobs/${job}/archive` + query({ format, kind: "frame" });
+}
+
+export interface LogAsked {
+  /** The attempt's epoch; without it the newest one. */
+  attempt: number | null;
+  /** The last so many lines; null for all. */
+  tail: number | null;
+  follow?: boolean;
+}
+
+export function logUrl(job: string, task: number, asked: LogAsked): string {
+  return path`/api/jobs/${job}/tasks/${task}/log` +
+    query({ attempt: asked.attempt, tail: asked.tail, follow: asked.follow ? 1 : null });
 }

@@ -28,6 +28,14 @@ export function ago(at_ms: number, now_ms: number): string {
   return new Date(at_ms).toISOString().slice(0, 10);
 }
 
+/** `2026-11-24 13:05:09`, in the reader's own time. */
+export function dateTime(at_ms: number): string {
+  const at = new Date(at_ms);
+  const two = (value: number): string => String(value).padStart(2, "0");
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ` +
+    `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
+
 /** `900 B`, `12.5 KiB`, `3.2 GiB`. */
 export function bytes(count: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -1,26 +1,88 @@
-// Which jobs the list shows, in which order.
+// Which jobs the list shows, in which order. The node filters and sorts the pages that are read;
+// the same rules here keep the list right while jobs change.
 
 import type { JobState, JobSummary } from "./types";
 
 export const JOB_STATES: readonly JobState[] = ["active", "awaiting_scene", "done", "failed", "cancelled"];
+
+export const SORTS = ["-created", "created", "name", "state", "finished"] as const;
+export type Sort = (typeof SORTS)[number];
+export const DEFAULT_SORT: Sort = "-created";
+
+export const SORT_WORDS: Record<Sort, string> = {
+  "-created": "newest first",
+  created: "oldest first",
+  name: "name",
+  state: "state",
+  finished: "last finished",
+};
+
+export function isSort(text: string): text is Sort {
+  return (SORTS as readonly string[]).includes(text);
+}
+
+export function isJobState(text: string): text is JobState {
+  return (JOB_STATES as readonly string[]).includes(text);
+}
+
+/** What the list is asked to show. */
+export interface Wanted {
+  filter: string;
+  states: readonly string[];
+  /** A user's id; blank for everybody's. */
+  owner: string;
+  sort: Sort;
+}
 
 /** Whether a job never got its scene and was given up: what a refused upload leaves. Lists leave it out. */
 export function cameToNothing(job: JobSummary): boolean {
   return job.state === "cancelled" && Object.values(job.counts).every((count) => count === 0);
 }
 
-/** Newest first; ids are UUIDv7, so that they settle a tie. */
-export function newestFirst(jobs: Iterable<JobSummary>): JobSummary[] {
-  return [...jobs].sort((a, b) => b.created_at_ms - a.created_at_ms || (a.id < b.id ? 1 : -1));
+function newest(a: JobSummary, b: JobSummary): number {
+  // Ids are UUIDv7, so that they settle a tie.
+  return b.created_at_ms - a.created_at_ms || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
 }
 
-/** The jobs whose name or owner has every word of the filter, in one of the states (none: all). */
-export function matching(jobs: readonly JobSummary[], filter: string, states: readonly string[]): JobSummary[] {
-  const needles = filter.toLowerCase().split(/\s+/).filter((needle) => needle !== "");
-  return jobs.filter((job) => {
-    const text = `${job.name} ${job.owner.name} ${job.owner.email ?? ""}`.toLowerCase();
-    return (states.length === 0 || states.includes(job.state)) && needles.every((needle) => text.includes(needle));
-  });
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** The list's order; total, so that "after this job" has one meaning. */
+export function compareJobs(sort: Sort): (a: JobSummary, b: JobSummary) => number {
+  switch (sort) {
+    case "-created":
+      return newest;
+    case "created":
+      return (a, b) => newest(b, a);
+    case "name":
+      return (a, b) => compareText(a.name.toLowerCase(), b.name.toLowerCase()) || newest(a, b);
+    case "state":
+      return (a, b) => JOB_STATES.indexOf(a.state) - JOB_STATES.indexOf(b.state) || newest(a, b);
+    case "finished":
+      // What is not over comes last.
+      return (a, b) => (b.finished_at_ms ?? -1) - (a.finished_at_ms ?? -1) || newest(a, b);
+  }
+}
+
+/** Whether name or owner have every word of the filter, and state and owner are among the wanted ones. */
+export function isWanted(job: JobSummary, wanted: Wanted): boolean {
+  if (wanted.states.length > 0 && !wanted.states.includes(job.state)) return false;
+  if (wanted.owner !== "" && job.owner.id !== wanted.owner) return false;
+  const text = `${job.name} ${job.owner.name} ${job.owner.email ?? ""}`.toLowerCase();
+  return wanted.filter.toLowerCase().split(/\s+/).every((needle) => text.includes(needle));
+}
+
+/**
+ * The wanted ones among the jobs that are known, in order. `end`: the last job of the pages that
+ * were read, where more follow: what sorts behind it would stand there with gaps before it.
+ */
+export function listed(jobs: Iterable<JobSummary>, wanted: Wanted, end: JobSummary | null): JobSummary[] {
+  const compare = compareJobs(wanted.sort);
+  return [...jobs]
+    .filter((job) => !cameToNothing(job) && isWanted(job, wanted))
+    .filter((job) => end === null || job.id === end.id || compare(job, end) <= 0)
+    .sort(compare);
 }
 
 export function stateCounts(jobs: readonly JobSummary[]): Record<JobState, number> {

@@ -59,6 +59,8 @@ export function moveFocus(list: ParentNode | undefined, step: 1 | -1): void {
 export const KEYS: readonly (readonly [string, string])[] = [
   ["g j", "jobs"],
   ["g n", "nodes"],
+  ["g a", "your account"],
+  ["g d", "administration, for admins"],
   ["n", "new job"],
   ["/", "filter the list"],
   ["j / k", "next / previous in a list"],

@@ -1,8 +1,8 @@
 // The page's one line to its node: a first read, then the stream of changes from that read's
 // index on, again and again for as long as the page is open.
 
-import { api as realApi, ApiProblem } from "./api";
-import type { Message } from "./model";
+import { api as realApi, ApiProblem, type JobQuery } from "./api";
+import { listedBy, type Listed, type Message } from "./model";
 import { EventParser, type ServerEvent } from "./sse";
 import type { Change, TaskProgress } from "./types";
 
@@ -105,9 +105,11 @@ export class Live {
     this.sink.take([{ kind: "nodes", nodes }]);
   }
 
-  async readOlderJobs(before: string): Promise<void> {
-    const page = await this.api.jobs(before, this.#stop.signal);
-    this.sink.take([{ kind: "older_jobs", jobs: page.jobs, next_before: page.next_before ?? null }]);
+  /** Reads a page of the jobs that are asked for; they are kept up to date from then on. */
+  async readJobs(asked: JobQuery): Promise<Listed> {
+    const page = await this.api.jobs(asked, this.#stop.signal);
+    this.sink.take([{ kind: "jobs_read", jobs: page.jobs }]);
+    return listedBy(page.jobs, page.next_cursor ?? null);
   }
 
   async #readAll(): Promise<void> {
@@ -116,9 +118,9 @@ export class Live {
     const signal = this.#stop.signal;
     // The index first: what changes after it comes with the stream, even if the lists have it too.
     const farm = await this.api.farm(signal);
-    const [{ nodes }, page] = await Promise.all([this.api.nodes(signal), this.api.jobs(undefined, signal)]);
+    const [{ nodes }, page] = await Promise.all([this.api.nodes(signal), this.api.jobs({}, signal)]);
     this.sink.take([
-      { kind: "snapshot", farm, nodes, jobs: page.jobs, next_before: page.next_before ?? null },
+      { kind: "snapshot", farm, nodes, jobs: page.jobs, cursor: page.next_cursor ?? null },
     ]);
     this.#after = farm.applied_index;
     await Promise.all([...this.#open].map((id) => this.readJob(id)));
@@ -172,7 +174,7 @@ export class Live {
       case "change": {
         const data = JSON.parse(event.data) as { index: number; changes: Change[] };
         this.#after = Math.max(this.#after ?? 0, event.id === null ? data.index : Number(event.id));
-        return [{ kind: "changes", changes: data.changes }];
+        return [{ kind: "changes", changes: data.changes ?? [] }];
       }
       case "progress":
         return [{ kind: "progress", ...(JSON.parse(event.data) as { tasks: TaskProgress[] }) }];

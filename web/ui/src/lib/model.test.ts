@@ -3,7 +3,7 @@ import { aFarm, aFile, aJob, aNode, aTask, aWholeJob } from "./fixtures";
 import { EMPTY, reduce, taskKey, type Message, type Model } from "./model";
 
 const SNAPSHOT: Message = {
-  kind: "snapshot", farm: aFarm(), nodes: [aNode(1), aNode(2)], jobs: [aJob("a")], next_before: null,
+  kind: "snapshot", farm: aFarm(), nodes: [aNode(1), aNode(2)], jobs: [aJob("a")], cursor: null,
 };
 
 function opened(job = aWholeJob("a", [aTask(0), aTask(1)])): Model {
@@ -108,7 +108,7 @@ describe("the model", () => {
   it("does not let an older page overwrite what the stream said", () => {
     const model = reduce(opened(), [
       { kind: "changes", changes: [{ job: aJob("old", { state: "done" }) }] },
-      { kind: "older_jobs", jobs: [aJob("old", { state: "active" }), aJob("older")], next_before: null },
+      { kind: "jobs_read", jobs: [aJob("old", { state: "active" }), aJob("older")] },
     ]);
     expect(model.jobs.get("old")?.state).toBe("done");
     expect(model.jobs.has("older")).toBe(true);

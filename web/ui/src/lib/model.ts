@@ -22,6 +22,14 @@ export interface Detail {
   stale: boolean;
 }
 
+/** The end of the pages of a list that were read. */
+export interface Listed {
+  /** The last job of the last page, where more follow. */
+  end: JobSummary | null;
+  /** Where the next page begins. */
+  cursor: string | null;
+}
+
 interface Meanwhile {
   summary: boolean;
   tasks: ReadonlyMap<number, Task>;
@@ -32,8 +40,8 @@ export interface Model {
   leader: number | null;
   nodes: ReadonlyMap<number, FarmNode>;
   jobs: ReadonlyMap<string, JobSummary>;
-  /** Where older jobs go on, or null when all are here. */
-  next_before: string | null;
+  /** How far the newest jobs were read. */
+  listed: Listed;
   /** The jobs that are open on the page. */
   details: ReadonlyMap<string, Detail>;
   /** Inside running frames, by `taskKey`. */
@@ -41,9 +49,9 @@ export interface Model {
 }
 
 export type Message =
-  | { kind: "snapshot"; farm: Farm; nodes: FarmNode[]; jobs: JobSummary[]; next_before: string | null }
+  | { kind: "snapshot"; farm: Farm; nodes: FarmNode[]; jobs: JobSummary[]; cursor: string | null }
   | { kind: "nodes"; nodes: FarmNode[] }
-  | { kind: "older_jobs"; jobs: JobSummary[]; next_before: string | null }
+  | { kind: "jobs_read"; jobs: JobSummary[] }
   | { kind: "changes"; changes: Change[] }
   | { kind: "progress"; tasks: TaskProgress[] }
   | { kind: "leader"; leader: number | null; term: number }
@@ -57,13 +65,17 @@ export const EMPTY: Model = {
   leader: null,
   nodes: new Map(),
   jobs: new Map(),
-  next_before: null,
+  listed: { end: null, cursor: null },
   details: new Map(),
   progress: new Map(),
 };
 
 export function taskKey(job: string, task: number): string {
   return `${job}/${task}`;
+}
+
+export function listedBy(jobs: readonly JobSummary[], cursor: string | null): Listed {
+  return { end: cursor === null ? null : (jobs.at(-1) ?? null), cursor };
 }
 
 /** The model after some messages. Maps that did not change stay the same objects. */
@@ -83,7 +95,7 @@ function take(draft: Draft, message: Message): void {
         ...[...draft.model.jobs].filter(([id]) => draft.model.details.has(id)),
         ...message.jobs.map((job): [string, JobSummary] => [job.id, job]),
       ]);
-      draft.model.next_before = message.next_before;
+      draft.model.listed = listedBy(message.jobs, message.cursor);
       draft.model.progress = new Map();
       draft.forgetCopies();
       nodesRead(draft, message.nodes);
@@ -91,11 +103,11 @@ function take(draft: Draft, message: Message): void {
     case "nodes":
       nodesRead(draft, message.nodes);
       break;
-    case "older_jobs":
+    case "jobs_read":
+      // The stream's word about a job is never older than a page's.
       for (const job of message.jobs) {
         if (!draft.model.jobs.has(job.id)) draft.jobs().set(job.id, job);
       }
-      draft.model.next_before = message.next_before;
       break;
     case "changes":
       for (const change of message.changes) changed(draft, change);

@@ -1,21 +1,34 @@
 import { describe, expect, it } from "vitest";
-import { href, parseHash, type Route } from "./router";
+import { href, JOBS, parseHash, type Route } from "./router";
 
 describe("the router", () => {
-  it.each<Route>([
-    { page: "jobs", filter: "", states: [] },
-    { page: "jobs", filter: "a & b?", states: ["failed", "done"] },
+  const routes: Route[] = [
+    JOBS,
+    { page: "jobs", filter: "a & b?", states: ["failed", "done"], owner: "me", sort: "name" },
     { page: "job", id: "0193-x", frame: null },
     { page: "job", id: "0193-x", frame: -12 },
+    { page: "job", id: "0193-x", frame: null, upload: "018f&x" },
     { page: "nodes" },
-  ])("reads back what it wrote: %j", (route) => expect(parseHash(href(route))).toEqual(route));
+    { page: "account" },
+    { page: "admin", tab: "audit" },
+    { page: "invite", secret: "jbi_a/b" },
+    { page: "device", code: "WDJB-MJHT" },
+    { page: "device", code: "" },
+  ];
+  for (const route of routes) {
+    it(`reads back what it wrote: ${href(route)}`, () => expect(parseHash(href(route))).toEqual(route));
+  }
+
+  it("takes an order that nobody knows for the newest first", () => {
+    expect(parseHash("#/jobs?sort=colour")).toEqual(JOBS);
+  });
 
   it("takes an empty address for the jobs", () => {
     expect(parseHash("").page).toBe("jobs");
     expect(parseHash("#/").page).toBe("jobs");
   });
 
-  it.each(["#/nowhere", "#/jobs/a/frames/x", "#/jobs/a/frames", "#/jobs/%E0%A4%A", "#/nodes/1"])(
+  it.each(["#/nowhere", "#/jobs/a/frames/x", "#/jobs/a/frames", "#/jobs/%E0%A4%A", "#/nodes/1", "#/admin/passwords", "#/invite"])(
     "does not know %s",
     (hash) => expect(parseHash(hash).page).toBe("unknown"),
   );

@@ -8,7 +8,7 @@ const JOB = aJob("a", { frame_counts: { ...NONE, leased: 2 } });
 const TASKS = [0, 1].map((index) => aTask(index, { state: "leased", epoch: 3, node: 2 }));
 
 function listed(nodes: FarmNode[] = [aNode(1), aNode(2)]): Model {
-  return reduce(EMPTY, [{ kind: "snapshot", farm: aFarm(), nodes, jobs: [JOB], next_before: null }]);
+  return reduce(EMPTY, [{ kind: "snapshot", farm: aFarm(), nodes, jobs: [JOB], cursor: null }]);
 }
 
 function opened(before: Model): Model {

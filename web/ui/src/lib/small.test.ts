@@ -5,7 +5,6 @@ import { problemOf } from "./api";
 import { farmSentence, goOnThrough, quorumWarning } from "./farm";
 import { aFarm, aJob, aNode, aTask, NONE } from "./fixtures";
 import { gridShape, tilesInSight } from "./grid";
-import { cameToNothing, matching, newestFirst, stateCounts } from "./joblist";
 import { Chords } from "./keys";
 import { EMPTY, reduce } from "./model";
 import { nameFromFile, whyNotABlend } from "./scene";
@@ -37,24 +36,6 @@ describe("the grid", () => {
   });
 });
 
-describe("the job list", () => {
-  const jobs = [aJob("1", { name: "Kitchen" }), aJob("2", { name: "disc", state: "done", created_at_ms: 9_000 }), aJob("3", { name: "kitchen two", state: "done" })];
-
-  it("is newest first", () => expect(newestFirst(jobs).map((job) => job.id)).toEqual(["2", "3", "1"]));
-
-  it("is filtered by every word and by state", () => {
-    expect(matching(jobs, "KIT ada", []).map((job) => job.id)).toEqual(["1", "3"]);
-    expect(matching(jobs, "kit", ["done"]).map((job) => job.id)).toEqual(["3"]);
-    expect(stateCounts(jobs)).toMatchObject({ active: 1, done: 2, failed: 0 });
-  });
-
-  it("leaves out only what was cancelled before it got its scene", () => {
-    expect(cameToNothing(aJob("a", { state: "cancelled" }))).toBe(true);
-    expect(cameToNothing(aJob("b", { state: "cancelled", counts: { ...NONE, cancelled: 3 } }))).toBe(false);
-    expect(cameToNothing(aJob("c", { state: "awaiting_scene" }))).toBe(false);
-  });
-});
-
 describe("keys", () => {
   it("join after g, for a moment", () => {
     const chords = new Chords();
@@ -70,7 +51,7 @@ describe("keys", () => {
 describe("the farm's sentence", () => {
   const model = reduce(EMPTY, [
     {
-      kind: "snapshot", farm: aFarm(), nodes: [aNode(1), aNode(2), aNode(3)], next_before: null,
+      kind: "snapshot", farm: aFarm(), nodes: [aNode(1), aNode(2), aNode(3)], cursor: null,
       jobs: [aJob("a", { frame_counts: { ...NONE, leased: 2 } })],
     },
   ]);

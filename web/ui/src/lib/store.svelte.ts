@@ -1,10 +1,13 @@
 // What the components look at: the model, the line's state, who is signed in, where we are.
 
-import { api, ApiProblem } from "./api";
+import { account } from "./accountapi";
+import { ApiProblem } from "./api";
 import { Live, type Link } from "./live";
 import { EMPTY, reduce, type Message, type Model } from "./model";
 import { href, parseHash, type Route } from "./router";
+import { takeCallbackError } from "./signin";
 import type { User } from "./types";
+import { uploads } from "./uploads.svelte";
 
 /** Changes are shown in batches: a busy farm says far more than an eye takes in. */
 const BATCH_MS = 50;
@@ -19,13 +22,24 @@ class Store {
   user = $state.raw<User | null | undefined>(undefined);
   route = $state.raw<Route>(parseHash(location.hash));
   now_ms = $state(Date.now());
+  /** What a provider's callback says went wrong. */
+  callback_error = $state<string | null>(null);
   live: Live | null = null;
 
   #queue: Message[] = [];
   #timers: ReturnType<typeof setInterval>[] = [];
 
   start(): void {
+    const callback = takeCallbackError(new URL(location.href));
+    if (callback) {
+      this.callback_error = callback.code;
+      history.replaceState(null, "", callback.clean);
+    }
     window.addEventListener("hashchange", () => (this.route = parseHash(location.hash)));
+    window.addEventListener("beforeunload", (event) => {
+      // The browser asks whether to leave.
+      if (uploads.busy) event.preventDefault();
+    });
     setInterval(() => (this.now_ms = Date.now()), 1000);
     void this.#whoAreWe();
   }
@@ -33,7 +47,7 @@ class Store {
   /** Asks this node who is signed in, and goes live if someone is. */
   async #whoAreWe(): Promise<void> {
     try {
-      this.signedIn((await api.me()).user);
+      this.signedIn((await account.me()).user);
     } catch (error) {
       if (error instanceof ApiProblem && error.status === 401) {
         this.user = null;
@@ -52,7 +66,7 @@ class Store {
   }
 
   async signOut(): Promise<void> {
-    await api.logout();
+    await account.logout();
     this.#signedOut();
   }
 
@@ -105,6 +119,7 @@ class Store {
   }
 
   #signedOut(): void {
+    uploads.pauseAll();
     this.live?.stop();
     this.live = null;
     for (const timer of this.#timers) clearInterval(timer);
