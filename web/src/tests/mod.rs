@@ -8,5 +8,6 @@ mod downloads;
 mod live_events;
 mod node;
 mod page_and_health;
+mod runners;
 mod sign_in;
 mod uploads;
