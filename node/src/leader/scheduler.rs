@@ -16,7 +16,7 @@ pub(super) const UNHELD_TIME: Duration = Duration::from_secs(10);
 
 /// Every runner of the mesh is kept this many tasks ahead of its slots, so that the next scene
 /// arrives while the current frame renders.
-pub(super) const TASKS_AHEAD: u32 = 1;
+const TASKS_AHEAD: u32 = 1;
 
 /// Job age first, then id, so that every leader decides alike.
 type JobOrder = (TimestampMs, JobId);
@@ -43,8 +43,9 @@ pub(super) struct Scheduler {
 pub(super) struct Capacity {
     pub(super) render_slots: u32,
     pub(super) can_encode: bool,
-    /// What it gets beside that when every slot of every node has something to do.
-    pub(super) tasks_ahead: u32,
+    /// It takes its tasks by asking, and this is what it has and asks for: what it is done with
+    /// makes no room before it says so.
+    pub(super) asks: bool,
 }
 
 /// Leases for one node, to be proposed together.
@@ -58,6 +59,17 @@ impl Capacity {
     /// Tasks that the node works on at once, encodes included.
     fn slots(self) -> u32 {
         self.render_slots.max(u32::from(self.can_encode))
+    }
+
+    /// How many of `ahead` tasks beyond its slots it gets.
+    fn ahead(self, ahead: u32) -> u32 {
+        if self.asks { 0 } else { ahead }
+    }
+
+    /// A lease of a runner that asks has ended.
+    fn is_done_with_one(&mut self) {
+        self.render_slots = self.render_slots.saturating_sub(1);
+        self.can_encode &= self.render_slots > 0;
     }
 
     fn can_do(self, kind: TaskKind) -> bool {
@@ -110,8 +122,13 @@ impl Scheduler {
                 }
             }
             _ => {
-                self.leased.remove(&id);
                 self.unheld.remove(&id);
+                let lessee = self.leased.remove(&id);
+                if let Some(capacity) = lessee.and_then(|node| self.linked.get_mut(&node))
+                    && capacity.asks
+                {
+                    capacity.is_done_with_one();
+                }
             }
         }
     }
@@ -221,7 +238,7 @@ impl Scheduler {
             .iter()
             .map(|(node, capacity)| (self.load(*node), *node, *capacity))
             .filter(|(load, _, capacity)| {
-                capacity.slots() > 0 && *load < capacity.slots() + ahead.min(capacity.tasks_ahead)
+                capacity.slots() > 0 && *load < capacity.slots() + capacity.ahead(ahead)
             })
             .collect();
         by_load.sort_by_key(|(load, node, _)| (*load, *node));
@@ -396,7 +413,7 @@ mod tests {
     const RENDERS: Capacity = Capacity {
         render_slots: 1,
         can_encode: true,
-        tasks_ahead: TASKS_AHEAD,
+        asks: false,
     };
 
     /// Carries decided leases out, as the duties do.
@@ -439,12 +456,12 @@ mod tests {
     #[test]
     fn a_runner_that_asks_for_its_tasks_gets_no_more_than_it_asked_for() {
         let mut state = state_with_nodes(2);
-        add_job(&mut state, 10, "1-9");
+        let job = add_job(&mut state, 10, "1-9");
         let mut scheduler = Scheduler::new(&state, Instant::now());
         let asks = |render_slots| Capacity {
             render_slots,
             can_encode: render_slots > 0,
-            tasks_ahead: 0,
+            asks: true,
         };
         scheduler.linked(NodeId(2), asks(0));
         assert_eq!(scheduler.schedule(&state), [], "it asks for nothing");
@@ -454,7 +471,15 @@ mod tests {
         carry_out(&mut scheduler, &mut state, &decided);
         assert_eq!(scheduler.schedule(&state), []);
         scheduler.linked(NodeId(2), asks(3));
-        assert_eq!(indexes(&scheduler.schedule(&state)[0]), [1, 2]);
+        let decided = scheduler.schedule(&state);
+        assert_eq!(indexes(&decided[0]), [1, 2]);
+        carry_out(&mut scheduler, &mut state, &decided);
+        for index in 0..3 {
+            let task = TaskId { job, index };
+            commit(&mut state, task, Epoch(1));
+            scheduler.task_changed(&state, task, Instant::now());
+        }
+        assert_eq!(scheduler.schedule(&state), [], "it has not asked for more");
     }
 
     #[test]
@@ -517,7 +542,7 @@ mod tests {
         let encodes = Capacity {
             render_slots: 0,
             can_encode: true,
-            tasks_ahead: TASKS_AHEAD,
+            asks: false,
         };
         scheduler.linked(NodeId(2), encodes);
         assert_eq!(scheduler.schedule(&state), []);
@@ -526,7 +551,7 @@ mod tests {
             Capacity {
                 render_slots: 1,
                 can_encode: false,
-                tasks_ahead: TASKS_AHEAD,
+                asks: false,
             },
         );
         let decided = scheduler.schedule(&state);
