@@ -7,6 +7,7 @@ mod admission;
 mod cli;
 mod data_dir;
 mod files;
+mod http_node;
 mod leader;
 mod link;
 mod mesh_transport;

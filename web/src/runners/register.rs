@@ -1,7 +1,7 @@
 //! A runner comes in: it shows a registration token and gets a credential of its own.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::{Extension, Json};
 use jiggablend_raft::{Action, Actor, Command, Effect, NodeId, ProposeError, Refusal, SecretHash};
 use serde::{Deserialize, Serialize};
@@ -12,10 +12,14 @@ use super::facts::Facts;
 use super::work::{HEARTBEAT_SECONDS, LEASE_SECONDS, invalid, one_line};
 use crate::access::new_secret;
 use crate::app::App;
+use crate::auth::{Door, Try};
 use crate::connections::Connection;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
 
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// It is as good as the credential that follows from it.
+const KEY_CHARS: std::ops::RangeInclusive<usize> = 32..=255;
 const MAX_NAME_CHARS: usize = 100;
 
 #[derive(Deserialize, ToSchema)]
@@ -26,10 +30,6 @@ pub(crate) struct Registration {
     /// What the farm's people call the runner.
     name: String,
     facts: Facts,
-    /// Makes registering safe to repeat: a secret of at least 32 characters that the runner has
-    /// drawn and kept. The same one again, with the same token, gets the same runner and credential.
-    #[schema(min_length = 32, max_length = 255)]
-    secret: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -44,21 +44,22 @@ pub(crate) struct Registered {
 /// Lets a runner in that speaks only HTTP.
 #[utoipa::path(
     post, path = "/api/runner/register", tag = "runner", request_body = Registration,
+    params((
+        "idempotency-key" = Option<String>, Header, min_length = 32, max_length = 255,
+        description = "Makes registering safe to repeat: a secret that the runner has drawn and \
+            kept. The same one again, with the same token, gets the same runner and credential.",
+    )),
     responses((status = 201, body = Registered)),
 )]
 pub(crate) async fn register(
     State(app): State<App>,
     Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
     ApiJson(registration): ApiJson<Registration>,
 ) -> Result<(StatusCode, Json<Registered>), Problem> {
     let address = connection.address;
-    let whose_tries = format!("a runner at {address}");
-    app.login_limits
-        .attempt(&whose_tries, address)
-        .map_err(|wait_seconds| {
-            let why = format!("too many tries to register; try again in {wait_seconds} s");
-            Problem::new(ProblemKind::TooManyAttempts, why).retry_after_seconds(wait_seconds)
-        })?;
+    let tries = [Try::from_address(&app, Door::Runner, address)?];
+    app.attempt(&tries).await?;
     let name = one_line(&registration.name, MAX_NAME_CHARS);
     if name.is_empty() {
         return Err(invalid(
@@ -66,7 +67,7 @@ pub(crate) async fn register(
         ));
     }
     let (facts, version) = registration.facts.checked()?;
-    let credential = credential(&app, &registration.token, registration.secret.as_deref())?;
+    let credential = credential(&app, &registration.token, headers.get(IDEMPOTENCY_KEY))?;
     let registered = Action::RunnerRegistered {
         token: SecretHash::of(registration.token.as_bytes()),
         credential: SecretHash::of(credential.as_bytes()),
@@ -84,7 +85,7 @@ pub(crate) async fn register(
         Err(ProposeError::Refused(refusal)) => return Err(refused(&refusal)),
         Err(error) => return Err(error.into()),
     };
-    app.login_limits.succeeded(&whose_tries, address);
+    app.succeeded(&tries);
     let registered = Registered {
         runner,
         credential,
@@ -95,15 +96,19 @@ pub(crate) async fn register(
 }
 
 /// A new credential, or the one that follows from the runner's own secret, on every node alike.
-fn credential(app: &App, token: &str, secret: Option<&str>) -> Result<String, Problem> {
+fn credential(app: &App, token: &str, secret: Option<&HeaderValue>) -> Result<String, Problem> {
     let Some(secret) = secret else {
         return Ok(format!("{CREDENTIAL_PREFIX}{}", new_secret()));
     };
-    if !(32..=255).contains(&secret.len()) {
-        return Err(invalid(
-            "secret must have from 32 to 255 characters; draw one, or leave it out".to_owned(),
-        ));
-    }
+    let secret = secret.to_str().ok();
+    let secret = secret.filter(|secret| KEY_CHARS.contains(&secret.len()));
+    let secret = secret.ok_or_else(|| {
+        invalid(format!(
+            "{IDEMPOTENCY_KEY} must have from {} to {} visible characters, since the credential follows from it; draw it, or leave it out",
+            KEY_CHARS.start(),
+            KEY_CHARS.end()
+        ))
+    })?;
     let farm_key = app
         .log
         .read(|state| state.farm.as_ref().map(|farm| farm.secret_key));
@@ -124,16 +129,10 @@ fn derived_credential(farm_key: &[u8; 32], token: &str, secret: &str) -> String 
     format!("{CREDENTIAL_PREFIX}{}", hasher.finalize().to_hex())
 }
 
-/// Says as little of a token as whoever holds it must know.
 fn refused(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Invalid(_) => invalid(refusal.to_string()),
-        _ => Problem::new(
-            ProblemKind::WrongCredentials,
-            format!(
-                "the registration token does not let this runner in: {refusal}; ask an admin for another one"
-            ),
-        ),
+        _ => Problem::new(ProblemKind::WrongCredentials, refusal.to_string()),
     }
 }
 

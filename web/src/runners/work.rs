@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use jiggablend_raft::{
-    Action, Actor, Applied, Change, ContentId, Epoch, Failure, FailureKind, FrameNumber, JobId,
+    Action, Applied, Change, ContentId, Epoch, Failure, FailureKind, FrameNumber, JobId, LeaseEnd,
     NewFile, ProposeError, Refusal, SceneFacts, State as FarmState, TaskState,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -49,6 +49,9 @@ const MAX_RENDER_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 pub(crate) struct Heartbeat {
     /// The tasks that the runner works on, has waiting, or is about to complete.
     holding: Vec<Holding>,
+    /// What it gives back, since it will not do it: others may have it at once.
+    #[serde(default)]
+    released: Vec<Released>,
     /// Frames that it renders at once, where that is not what it registered with.
     #[schema(minimum = 1, maximum = 256)]
     slots: Option<u32>,
@@ -67,6 +70,14 @@ struct Holding {
     fraction: Option<f32>,
     /// The renderer's own words, for example `Sample 12/64`.
     text: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Released {
+    /// `JOB.INDEX`
+    task: String,
+    epoch: Epoch,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -95,9 +106,9 @@ pub(crate) async fn heartbeat(
     runner: RunnerCaller,
     ApiJson(heartbeat): ApiJson<Heartbeat>,
 ) -> Result<Json<HeartbeatAnswer>, Problem> {
-    if heartbeat.holding.len() > MAX_HOLDING {
+    if heartbeat.holding.len().max(heartbeat.released.len()) > MAX_HOLDING {
         return Err(invalid(format!(
-            "holding has more than {MAX_HOLDING} tasks; no runner has so many"
+            "holding or released has more than {MAX_HOLDING} tasks; no runner has so many"
         )));
     }
     if heartbeat
@@ -113,9 +124,14 @@ pub(crate) async fn heartbeat(
         progress.extend(progress_of(runner, lease, held.fraction, held.text)?);
         holding.push(lease);
     }
+    let mut released: Vec<Lease> = Vec::new();
+    for lease in heartbeat.released {
+        released.push((task_of(&lease.task)?.0, lease.epoch));
+    }
     if let Some(facts) = heartbeat.facts {
         announce(&app, runner, facts).await?;
     }
+    give_back(&app, runner, released).await?;
     app.log.read(|state| {
         progress.retain(|news| leases::is_current(state, runner.0, (news.task, news.epoch)));
     });
@@ -165,6 +181,22 @@ fn progress_of(
     }))
 }
 
+/// Ends those of the leases that are the runner's.
+async fn give_back(app: &App, runner: RunnerCaller, mut leases: Vec<Lease>) -> Result<(), Problem> {
+    app.log.read(|state| {
+        leases.retain(|lease| leases::is_current(state, runner.0, *lease));
+    });
+    if leases.is_empty() {
+        return Ok(());
+    }
+    let ended = Action::LeasesEnded {
+        leases,
+        reason: LeaseEnd::Released,
+    };
+    app.propose_for_node(runner.0, ended).await?;
+    Ok(())
+}
+
 async fn announce(app: &App, runner: RunnerCaller, facts: Facts) -> Result<(), Problem> {
     let (facts, version) = facts.checked()?;
     let is_known = app.log.read(|state| {
@@ -179,7 +211,7 @@ async fn announce(app: &App, runner: RunnerCaller, facts: Facts) -> Result<(), P
         facts,
         version,
     };
-    app.propose(Actor::Node(runner.0), announced).await?;
+    app.propose_for_node(runner.0, announced).await?;
     Ok(())
 }
 
@@ -441,8 +473,8 @@ pub(crate) struct Completed {
 
 /// The task of that lease ended. Once answered, the frame is safe; asking again gives the same answer.
 #[utoipa::path(
-    post, path = "/api/runner/tasks/{id}/complete", tag = "runner",
-    params(("id" = String, Path, description = "`JOB.INDEX`")), request_body = Completion,
+    post, path = "/api/runner/tasks/{task}/complete", tag = "runner",
+    params(("task" = String, Path, description = "`JOB.INDEX`")), request_body = Completion,
     responses((status = 200, body = Completed)),
 )]
 pub(crate) async fn complete(
@@ -489,7 +521,7 @@ pub(crate) async fn complete(
     if let Some(facts) = completion.scene_facts {
         inspected(&app, runner, task.job, facts).await?;
     }
-    app.propose(Actor::Node(runner.0), action)
+    app.propose_for_node(runner.0, action)
         .await
         .map_err(|error| match error {
             ProposeError::Refused(Refusal::StaleLease(_)) => stale_lease(lease),
@@ -542,7 +574,7 @@ async fn inspected(
         fps_denominator: facts.fps_denominator,
     };
     let inspected = Action::SceneInspected { job, facts };
-    match app.propose(Actor::Node(runner.0), inspected).await {
+    match app.propose_for_node(runner.0, inspected).await {
         // Another runner was quicker.
         Ok(_) | Err(ProposeError::Refused(_)) => Ok(()),
         Err(error) => Err(error.into()),

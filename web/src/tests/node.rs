@@ -1,5 +1,6 @@
 //! A farm of one node with its web port, and clients of it.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ impl TicketMaker for Tickets {
     async fn make(
         &self,
         actor: Actor,
+        from: Option<IpAddr>,
         roles: Roles,
         ttl: Duration,
         reusable: bool,
@@ -93,7 +95,8 @@ impl TicketMaker for Tickets {
                 expires_at,
                 reusable,
             },
-        );
+        )
+        .from(from);
         self.0.propose(command).await?;
         Ok((format!("jigga1{secret}"), expires_at))
     }
@@ -146,6 +149,7 @@ impl TestNode {
             content,
             live: live.clone(),
             tickets: Arc::new(Tickets(log.clone())),
+            providers: Vec::new(),
             runners: runners.clone(),
         };
         let stop = CancellationToken::new();
@@ -196,7 +200,7 @@ impl TestNode {
 
     pub(super) fn operator(&self) -> Client {
         Client {
-            token: Some(OPERATOR_TOKEN),
+            token: Some(OPERATOR_TOKEN.to_owned()),
             ..self.client()
         }
     }
@@ -250,13 +254,13 @@ async fn create_farm(log: &JobLog, mesh: &Mesh) {
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
-    token: Option<&'static str>,
+    token: Option<String>,
 }
 
 impl Client {
-    pub(super) fn with_token(self, token: &'static str) -> Self {
+    pub(super) fn with_token(self, token: &str) -> Self {
         Self {
-            token: Some(token),
+            token: Some(token.to_owned()),
             ..self
         }
     }
@@ -266,7 +270,7 @@ impl Client {
             .http
             .request(method, format!("{}{path}", self.base))
             .timeout(PATIENCE);
-        match self.token {
+        match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
