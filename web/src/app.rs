@@ -1,14 +1,17 @@
 //! What every handler can reach.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, ProposeError};
+use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, NodeId, ProposeError};
 use jiggablend_transfer::Content;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{LoginLimits, Passwords};
+use crate::access::Caller;
+use crate::auth::{DevicePolls, Limits, Passwords, Providers};
 use crate::events::Feed;
 use crate::runners::Presence;
 use crate::{LiveBoard, RunnerGateway, TicketMaker, WebConfig, WebServer};
@@ -16,6 +19,7 @@ use crate::{LiveBoard, RunnerGateway, TicketMaker, WebConfig, WebServer};
 /// Uploads at the same time; each holds a thread that checks its bytes.
 const MAX_UPLOADS: usize = 64;
 const MAX_EVENT_STREAMS: usize = 4096;
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The web port's shared state. Cheap to clone.
 #[derive(Clone)]
@@ -30,7 +34,9 @@ pub(crate) struct Shared {
     pub(crate) gateway: Arc<dyn RunnerGateway>,
     pub(crate) runners: Presence,
     pub(crate) passwords: Passwords,
-    pub(crate) login_limits: LoginLimits,
+    pub(crate) providers: Providers,
+    pub(crate) limits: Limits,
+    pub(crate) device_polls: DevicePolls,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) feed: Arc<Feed>,
@@ -40,8 +46,10 @@ pub(crate) struct Shared {
 
 impl App {
     pub(crate) fn new(server: WebServer, feed: Arc<Feed>, stop: CancellationToken) -> Self {
+        let providers = Providers::new(server.providers);
         Self(Arc::new(Shared {
             config: server.config,
+            providers,
             log: server.log,
             content: server.content,
             live: server.live,
@@ -49,7 +57,8 @@ impl App {
             gateway: server.runners,
             runners: Presence::default(),
             passwords: Passwords::new(),
-            login_limits: LoginLimits::default(),
+            limits: Limits::default(),
+            device_polls: DevicePolls::default(),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
             feed,
@@ -57,13 +66,42 @@ impl App {
         }))
     }
 
-    /// Proposes `action` at the clock of now; returns when this node's state has it.
+    /// Returns when this node's state has what the leader's had when this was called, or when that
+    /// takes too long: for what may have been written at another node just now.
+    pub(crate) async fn caught_up(&self) {
+        // Without a leader this node's own state is what there is.
+        let _ = tokio::time::timeout(BARRIER_TIMEOUT, self.log.read_barrier()).await;
+    }
+
+    /// Proposes `action` on the caller's behalf; returns when this node's state has it.
     pub(crate) async fn propose(
         &self,
-        actor: Actor,
+        caller: &Caller,
         action: Action,
     ) -> Result<Effect, ProposeError> {
-        let command = Command::new(actor, action);
+        self.propose_from(caller.actor(), caller.address, action)
+            .await
+    }
+
+    /// Proposes `action` for a node, of itself.
+    pub(crate) async fn propose_for_node(
+        &self,
+        node: NodeId,
+        action: Action,
+    ) -> Result<Effect, ProposeError> {
+        self.log
+            .propose(Command::new(Actor::Node(node), action))
+            .await
+    }
+
+    /// The same for a client that is not signed in yet.
+    pub(crate) async fn propose_from(
+        &self,
+        actor: Actor,
+        address: IpAddr,
+        action: Action,
+    ) -> Result<Effect, ProposeError> {
+        let command = Command::new(actor, action).from(address);
         self.log.propose(command).await
     }
 }

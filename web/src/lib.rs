@@ -10,6 +10,7 @@
 
 mod access;
 mod app;
+mod audit;
 mod auth;
 mod blend;
 mod connections;
@@ -22,18 +23,26 @@ mod json;
 mod live;
 mod openapi;
 mod page;
+mod path;
 mod problem;
 mod query;
 mod routes;
 mod runners;
+mod secrets;
 mod server;
+mod settings;
+mod tokens;
 mod upload;
+mod users;
 mod views;
 
 #[cfg(test)]
 mod tests;
 
-pub use auth::ensure_test_user;
+pub use auth::{
+    DiscordConfig, OidcConfig, ProviderConfig, ProviderKind, ProviderUrl, ProviderUrlError,
+    ensure_test_user,
+};
 pub use blend::{BlendError, SceneError, check_scene};
 pub use connections::{Certificates, TlsFiles};
 pub use live::*;

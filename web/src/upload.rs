@@ -121,7 +121,7 @@ pub(crate) async fn upload(
         file,
         scene_frames,
     };
-    match app.propose(caller.actor(), added).await {
+    match app.propose(&caller, added).await {
         Ok(_) => {}
         Err(ProposeError::Refused(Refusal::Conflict(_))) => {
             refuse_by_state(&app, job)?;

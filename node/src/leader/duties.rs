@@ -389,7 +389,7 @@ impl Reign {
 
     /// Pushes the node's leases that it does not hold, as after its restart or a change of leader.
     fn push_all_leases(&mut self, state: &State, node: NodeId, holding: &[(TaskId, Epoch)]) {
-        for (task, epoch) in self.scheduler.leases_of(state, node) {
+        for (task, epoch) in state.leases_of(node) {
             if !holding.contains(&(task, epoch)) {
                 self.push_lease(state, node, task);
             }

@@ -3,18 +3,19 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::{Extension, Json};
-use jiggablend_raft::{Action, Actor, Command, Effect, NodeId, ProposeError, Refusal, SecretHash};
+use jiggablend_raft::{Action, Actor, Effect, NodeId, ProposeError, Refusal, SecretHash};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::caller::CREDENTIAL_PREFIX;
 use super::facts::Facts;
 use super::work::{HEARTBEAT_SECONDS, LEASE_SECONDS, invalid, one_line};
-use crate::access::new_secret;
 use crate::app::App;
+use crate::auth::{Door, Try};
 use crate::connections::Connection;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
+use crate::secrets::CreationSeed;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// It is as good as the credential that follows from it.
@@ -57,13 +58,8 @@ pub(crate) async fn register(
     ApiJson(registration): ApiJson<Registration>,
 ) -> Result<(StatusCode, Json<Registered>), Problem> {
     let address = connection.address;
-    let whose_tries = format!("a runner at {address}");
-    app.login_limits
-        .attempt(&whose_tries, address)
-        .map_err(|wait_seconds| {
-            let why = format!("too many tries to register; try again in {wait_seconds} s");
-            Problem::new(ProblemKind::TooManyAttempts, why).retry_after_seconds(wait_seconds)
-        })?;
+    let tries = [Try::from_address(&app, Door::Runner, address)?];
+    app.attempt(&tries).await?;
     let name = one_line(&registration.name, MAX_NAME_CHARS);
     if name.is_empty() {
         return Err(invalid(
@@ -79,8 +75,7 @@ pub(crate) async fn register(
         facts,
         version,
     };
-    let command = Command::new(Actor::Farm, registered).from(address);
-    let runner = match app.log.propose(command).await {
+    let runner = match app.propose_from(Actor::Farm, address, registered).await {
         Ok(Effect::Admitted(runner)) => runner,
         Ok(_) => {
             let why = "the farm let the runner in and did not say as whom; register again";
@@ -89,7 +84,7 @@ pub(crate) async fn register(
         Err(ProposeError::Refused(refusal)) => return Err(refused(&refusal)),
         Err(error) => return Err(error.into()),
     };
-    app.login_limits.succeeded(&whose_tries, address);
+    app.succeeded(&tries);
     let registered = Registered {
         runner,
         credential,
@@ -102,7 +97,7 @@ pub(crate) async fn register(
 /// A new credential, or the one that follows from the runner's own secret, on every node alike.
 fn credential(app: &App, token: &str, secret: Option<&HeaderValue>) -> Result<String, Problem> {
     let Some(secret) = secret else {
-        return Ok(format!("{CREDENTIAL_PREFIX}{}", new_secret()));
+        return Ok(CreationSeed::Random.secret(CREDENTIAL_PREFIX));
     };
     let secret = secret.to_str().ok();
     let secret = secret.filter(|secret| KEY_CHARS.contains(&secret.len()));
@@ -113,46 +108,14 @@ fn credential(app: &App, token: &str, secret: Option<&HeaderValue>) -> Result<St
             KEY_CHARS.end()
         ))
     })?;
-    let farm_key = app
-        .log
-        .read(|state| state.farm.as_ref().map(|farm| farm.secret_key));
-    let farm_key = farm_key.ok_or_else(|| {
-        let why = "this node does not know its farm yet; try again when it has caught up";
-        Problem::new(ProblemKind::NotReady, why).retry_after_seconds(2)
-    })?;
-    Ok(derived_credential(&farm_key, token, secret))
-}
-
-fn derived_credential(farm_key: &[u8; 32], token: &str, secret: &str) -> String {
-    const CONTEXT: &str = "jiggablend 2026-11-24 the credential of a runner";
-    let mut hasher = blake3::Hasher::new_keyed(&blake3::derive_key(CONTEXT, farm_key));
-    for part in [token, secret] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    format!("{CREDENTIAL_PREFIX}{}", hasher.finalize().to_hex())
+    let parts = [token.as_bytes(), secret.as_bytes()];
+    let seed = app.keyed_hash("the credential of a runner", &parts)?;
+    Ok(CreationSeed::Derived(seed).secret(CREDENTIAL_PREFIX))
 }
 
 fn refused(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Invalid(_) => invalid(refusal.to_string()),
         _ => Problem::new(ProblemKind::WrongCredentials, refusal.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_secret_gets_the_same_credential_and_another_one_another() {
-        let of = derived_credential;
-        let secret = "0123456789abcdef0123456789abcdef";
-        let first = of(&[1; 32], "jbg_1", secret);
-        assert!(first.starts_with(CREDENTIAL_PREFIX));
-        assert_eq!(first, of(&[1; 32], "jbg_1", secret));
-        assert_ne!(first, of(&[2; 32], "jbg_1", secret), "another farm");
-        assert_ne!(first, of(&[1; 32], "jbg_2", secret), "another token");
-        assert_ne!(first, of(&[1; 32], "jbg_10", &secret[1..]), "other parts");
     }
 }

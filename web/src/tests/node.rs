@@ -1,5 +1,6 @@
 //! A farm of one node with its web port, and clients of it.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ impl TicketMaker for Tickets {
     async fn make(
         &self,
         actor: Actor,
+        from: Option<IpAddr>,
         roles: Roles,
         ttl: Duration,
         reusable: bool,
@@ -93,7 +95,8 @@ impl TicketMaker for Tickets {
                 expires_at,
                 reusable,
             },
-        );
+        )
+        .from(from);
         self.0.propose(command).await?;
         Ok((format!("jigga1{secret}"), expires_at))
     }
@@ -146,6 +149,7 @@ impl TestNode {
             content,
             live: live.clone(),
             tickets: Arc::new(Tickets(log.clone())),
+            providers: Vec::new(),
             runners: runners.clone(),
         };
         let stop = CancellationToken::new();

@@ -5,6 +5,8 @@ import { CHROMIUM } from "./browser.ts";
 
 export default defineConfig({
   testDir: ".",
+  // The flows against a farm that pretends have a configuration of their own: mock/.
+  testMatch: "farm.spec.ts",
   outputDir: "../test-results",
   // A real render in the middle; the test itself waits for conditions, each with its deadline.
   timeout: 10 * 60_000,

@@ -29,12 +29,14 @@ export interface WebhookOrder {
 
 export const account = {
   providers: () => call<Providers>("GET", "/api/auth/providers"),
-  me: () => call<{ user: Me }>("GET", "/api/auth/me"),
+  me: () => call<Me>("GET", "/api/auth/me"),
   login: (email: string, password: string) => call<{ user: User }>("POST", "/api/auth/login", { email, password }),
   register: (wish: Registration) => call<{ user: User }>("POST", "/api/auth/register", wish),
   logout: () => call<void>("POST", "/api/auth/logout"),
   unlink: (provider: string) => call<void>("DELETE", path`/api/auth/identities/${provider}`),
-  changePassword: (current: string, next: string) => call<void>("POST", "/api/auth/password", { current, new: next }),
+  /** `current` is left out by an account that has no password yet. */
+  changePassword: (current: string | null, next: string) =>
+    call<unknown>("POST", "/api/auth/password", { ...(current === null ? {} : { current }), new: next }),
   approveDevice: (user_code: string) => call<unknown>("POST", "/api/auth/device/approve", { user_code }),
 
   sessions: () => call<{ sessions: Session[] }>("GET", "/api/auth/sessions"),

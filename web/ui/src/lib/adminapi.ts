@@ -2,7 +2,7 @@
 
 import { call, create, path, query } from "./http";
 import type {
-  Account, AuditEntry, HttpRunner, Invitation, NewInvitation, NewRegistrationToken, Quota, RegistrationToken, Role,
+  Account, AuditEntry, Invitation, NewInvitation, NewRegistrationToken, Quota, RegistrationToken, Role, Runner,
   Settings, TicketSeen,
 } from "./types";
 
@@ -24,7 +24,7 @@ export interface InvitationOrder {
 
 export interface RegistrationTokenOrder {
   name: string;
-  ttl_seconds?: number;
+  ttl_seconds: number;
   reusable: boolean;
 }
 
@@ -45,7 +45,7 @@ export const admin = {
   invite: (order: InvitationOrder) => create<NewInvitation>("/api/invitations", order),
   revokeInvitation: (id: string) => call<void>("DELETE", path`/api/invitations/${id}`),
 
-  runners: () => call<{ runners: HttpRunner[] }>("GET", "/api/admin/runners"),
+  runners: () => call<{ runners: Runner[] }>("GET", "/api/admin/runners"),
   registrationTokens: () =>
     call<{ registration_tokens: RegistrationToken[] }>("GET", "/api/admin/registration-tokens"),
   makeRegistrationToken: (order: RegistrationTokenOrder) =>

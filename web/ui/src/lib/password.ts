@@ -1,2 +1,2 @@
 /** The fewest characters of a password; the node has the last word. */
-export const MIN_PASSWORD = 10;
+export const MIN_PASSWORD = 8;

@@ -15,24 +15,22 @@ export function whyNoRegistration(offered: Providers, invitation: string | null)
 
 /** Where to come back to after a provider: the same place of the page, or the jobs after an invitation. */
 export function returnTo(route: Route): string {
-  return `/${href(route.page === "invite" ? JOBS : route)}`;
+  // An address that nobody wrote may hold what no header does.
+  return `/${href(route.page === "invite" || route.page === "unknown" ? JOBS : route)}`;
 }
 
 const CALLBACK_WORDS: Record<string, string> = {
-  "access-denied": "The provider says that signing in was refused or stopped there.",
-  "account-disabled": "This account is disabled; an admin of this farm can enable it again.",
-  "sign-in-expired": "Signing in took too long, or this page was opened twice; try again.",
-  "state-mismatch": "Signing in was begun in another browser; try again from here.",
-  "email-not-verified": "The provider has not verified your e-mail address; verify it there, then try again.",
-  "identity-in-use": "That account at the provider signs in another account of this farm already.",
-  "already-linked": "An account of that provider is linked to yours already.",
-  "registration-closed": "This farm takes no new accounts; an admin can make one for you.",
-  "invitation-needed": "New accounts need an invitation: ask an admin of this farm for a link.",
-  "invitation-unknown": "The invitation is not known here: it was used, was revoked, or has expired.",
-  "provider-unreachable": "The provider does not answer this node; try again later, or sign in another way.",
-  "provider-refused": "The provider did not confirm who you are; try again, or sign in another way.",
+  "sign-in-refused": "The provider did not sign you in: it was refused or stopped there. Nothing was changed.",
+  "sign-in-expired": "This sign-in took too long, or did not begin in this browser; begin again.",
+  "provider-failed": "The provider did not say who you are; try again, or sign in another way.",
   "unknown-provider": "This farm does not offer that way to sign in.",
+  "registration-refused": "This farm takes no such account: ask an admin for an invitation, or for a new one where yours was used or has expired.",
+  "account-disabled": "This account is disabled; an admin of this farm can enable it again.",
+  "identity-taken": "That account at the provider belongs to another user of this farm; sign in with it, or take another one.",
+  "too-many-attempts": "There were too many tries from your address; wait a minute, then try again.",
+  "cross-site": "Another site began this; begin again from this page.",
   "no-leader": "The farm has no leader at the moment; try again in a few seconds.",
+  busy: "This node has too much to do at the moment; try again in a few seconds.",
 };
 
 /** A callback's `error` code in words; codes of later versions are shown as they are. */

@@ -17,6 +17,13 @@ export const TOKEN_TTLS: readonly Ttl[] = [
   { label: "until revoked", seconds: null },
 ];
 
+export const REGISTRATION_TTLS: readonly { label: string; seconds: number }[] = [
+  { label: "1 hour", seconds: HOUR_S },
+  { label: "1 day", seconds: DAY_S },
+  { label: "30 days", seconds: 30 * DAY_S },
+  { label: "1 year", seconds: 365 * DAY_S },
+];
+
 export const INVITATION_TTLS: readonly { label: string; seconds: number }[] = [
   { label: "1 day", seconds: DAY_S },
   { label: "7 days", seconds: 7 * DAY_S },

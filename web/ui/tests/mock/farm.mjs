@@ -31,25 +31,44 @@ export class Farm {
     clearInterval(this.tick);
   }
 
-  nodesSeen() {
+  say(changes) {
+    this.#log(changes);
+  }
+
+  removeNode(id) {
+    this.nodes = this.nodes.filter((one) => one.id !== id);
+  }
+
+  runners() {
+    const http = node(4, "render-box", null, { blender_version: "4.5.3", ffmpeg: null, devices: [] });
+    return [
+      ...this.nodesSeen(1).map((one) => ({
+        ...one, reach: "mesh", state: one.working_on.length > 0 ? "working" : "idle", last_heard_at_ms: Date.now(), registered_with: null,
+      })),
+      { ...http, peer_id: null, vote: "none", reach: "http", state: "away", last_heard_at_ms: Date.now() - 600_000, registered_with: "t" },
+    ];
+  }
+
+  nodesSeen(this_node) {
     return this.nodes.map((one) => ({
       ...one,
+      is_this_node: one.id === this_node,
       is_leader: one.id === this.leader,
       working_on: [...this.jobs.values()].flatMap((job) => job.tasks.filter((task) => task.state === "leased" && task.node === one.id)
         .map((task) => ({ job: job.id, task: task.index, frame: task.frame, fraction: fraction(task) }))),
     }));
   }
 
-  farm() {
+  farm(this_node) {
     return {
-      id: "farm", name: "home", fingerprint: "7Q4K-ZP2M-H6TD-W9XA", this_node: 1, leader: this.leader, term: this.term,
+      id: "farm", name: "home", fingerprint: "7Q4K-ZP2M-H6TD-W9XA", this_node, leader: this.leader, term: this.term,
       voters: [1, 2, 3], standbys: [], applied_index: this.index, last_log_index: this.index, projected_index: this.index,
     };
   }
 
-  addJob({ id, name, frames, video: wants_video }, seed = {}) {
+  addJob({ id, name, frames, video: wants_video, owner }, seed = {}) {
     const job = {
-      id: id ?? randomUUID(), name, owner: OWNER, state: "awaiting_scene", created_at_ms: Date.now() - (seed.age_ms ?? 0),
+      id: id ?? randomUUID(), name, owner: owner ?? OWNER, state: "awaiting_scene", created_at_ms: Date.now() - (seed.age_ms ?? 0),
       started_at_ms: null, finished_at_ms: null, frames: frames ?? null, failure: null, video: wants_video ?? true,
       waiting_for: null, scene: null, scene_facts: null, video_file: null, tasks: [],
     };
@@ -141,6 +160,7 @@ export class Farm {
     const next = job.tasks.find((one) => one.state === "pending" && one.kind === "frame");
     if (held.length >= this.slots || !next) return;
     const took_ms = this.frame_ms * (0.6 + 0.4 * id * Math.random());
+    next.attempts.push(attempt(next.epoch + 1, id, Date.now()));
     Object.assign(next, { state: "leased", node: id, epoch: next.epoch + 1, begins_at_ms: Date.now(), ends_at_ms: Date.now() + took_ms });
     this.#log([{ task: { job: job.id, ...next } }, { job: summary(job) }]);
   }
@@ -149,6 +169,7 @@ export class Farm {
     const changes = [];
     one.render_ms ??= Math.round((one.ends_at_ms ?? 0) - (one.begins_at_ms ?? 0));
     one.state = "done";
+    Object.assign(one.attempts.at(-1) ?? {}, { state: "done", ended_at_ms: Date.now() });
     if (one.kind === "frame") {
       const name = `${String(one.frame).padStart(4, "0")}.png`;
       const file = this.#file(job, one.index, "frame", name, "image/png", framePng(one.frame, job.tasks.length));
@@ -200,7 +221,12 @@ function fraction(one) {
 function task(index, kind, frame) {
   return {
     index, kind, frame, state: "pending", node: null, epoch: 0, failed_attempts: 0, file: null, render_ms: null, failure: null, log_file: null,
+    attempts: [],
   };
+}
+
+export function attempt(epoch, node_id, started_at_ms, end = {}) {
+  return { epoch, node: node_id, state: "running", started_at_ms, ended_at_ms: null, failure: null, log_file: null, ...end };
 }
 
 function node(id, name, web_address, runner) {

@@ -4,8 +4,8 @@ export type Role = "admin" | "member" | "viewer";
 
 export interface User {
   id: string;
+  name: string;
   email: string | null;
-  name?: string | null;
   role: Role;
   kind: "user" | "operator";
 }
@@ -26,11 +26,14 @@ export interface Usage {
 
 /** An account at a provider that signs this one in. */
 export interface Identity {
+  /** As in the addresses, like a provider's id. */
   provider: string;
+  name: string;
   subject: string;
 }
 
-export interface Me extends User {
+export interface Me {
+  user: User;
   /** Whether there is a password to sign in with. */
   has_password: boolean;
   identities: Identity[];
@@ -49,8 +52,8 @@ export interface Providers {
   local: boolean;
   registration: "open" | "invitation" | "closed";
   /** No account yet: the first one is the farm's admin. */
-  first_account?: boolean;
-  providers?: Provider[];
+  first_account: boolean;
+  providers: Provider[];
 }
 
 export interface Session {
@@ -59,7 +62,7 @@ export interface Session {
   expires_at_ms: number;
   from: string | null;
   agent: string;
-  current: boolean;
+  is_this_one: boolean;
 }
 
 export type Scope = "read" | "jobs" | "admin" | "metrics";

@@ -1,6 +1,7 @@
 // What only admins see.
 
 import type { Identity, Quota, Role, Usage } from "./accounts";
+import type { FarmNode } from "./farm";
 
 export interface Account {
   id: string;
@@ -32,15 +33,14 @@ export interface NewInvitation extends Invitation {
   link: string | null;
 }
 
-/** A runner that speaks only HTTP. */
-export interface HttpRunner {
-  node: number;
-  name: string;
-  version: string;
-  connected: boolean;
-  registered_at_ms: number;
-  blender_version: string | null;
-  slots: number;
+/** A node that renders: a member of the mesh, or one that speaks only HTTP. */
+export interface Runner extends FarmNode {
+  reach: "mesh" | "http";
+  /** `unable`: it has no Blender and no ffmpeg. */
+  state: "working" | "idle" | "unable" | "away";
+  last_heard_at_ms: number | null;
+  /** The registration token that let it in. */
+  registered_with: string | null;
 }
 
 export interface RegistrationToken {

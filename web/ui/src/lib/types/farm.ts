@@ -24,7 +24,8 @@ export interface WorkingOn {
 export interface FarmNode {
   id: number;
   name: string;
-  peer_id: string;
+  /** Null for a runner that speaks only HTTP. */
+  peer_id: string | null;
   web_address: string | null;
   version: string;
   roles: { voter: boolean; runner: boolean };
