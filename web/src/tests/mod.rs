@@ -3,10 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod accounts;
+mod admin;
 mod create;
+mod devices;
+mod doors;
 mod downloads;
 mod live_events;
 mod node;
 mod page_and_health;
+mod provider;
+mod providers;
 mod sign_in;
+mod tokens;
 mod uploads;
