@@ -95,7 +95,7 @@ fn the_operation(item: PathItem) -> (Method, Operation) {
 
 #[rustfmt::skip]
 pub(crate) fn table() -> Vec<Route> {
-    use Access::{Account, Admin, JobManager, JobReader, Member, Public, Runner, SignedIn};
+    use Access::{Account, Admin, JobManager, JobReader, Member, Metrics, Public, Runner, SignedIn};
     vec![
         Route::new(Public,     routes!(auth::local::providers)),
         Route::new(Public,     routes!(auth::local::login)),
@@ -160,7 +160,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(Public,     routes!(openapi::docs_file)),
         Route::new(Public,     routes!(health::live)),
         Route::new(Public,     routes!(health::ready)),
-        Route::new(Admin,      routes!(metrics::metrics)),
+        Route::new(Metrics,    routes!(metrics::metrics)),
     ]
 }
 
