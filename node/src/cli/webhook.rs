@@ -149,7 +149,7 @@ async fn create(
     let body = json!({
         "name": args.name.as_ref().unwrap_or(&host), "url": args.to,
         "shape": shape_name(args.shape), "events": event_names(&args.events),
-        "all_jobs": args.all_jobs, "enabled": true,
+        "all_jobs": args.all_jobs,
     });
     let answer: Value = client.create(WEBHOOKS, &body).await?;
     let Some(new): Option<NewWebhook> = output.shown(answer)? else {
@@ -229,7 +229,7 @@ async fn deliveries(webhook: &Webhook, client: &Client, output: &Output) -> Resu
         let (state, tone) = match delivery.state.as_str() {
             "delivered" => ("delivered".to_owned(), Tone::Good),
             "given_up" => ("given up".to_owned(), Tone::Bad),
-            "waiting" => match delivery.next_at_ms {
+            "waiting" => match delivery.next_attempt_at_ms {
                 Some(at) => (
                     format!("again in {}", output::good_until(Some(at))),
                     Tone::Busy,
@@ -246,7 +246,7 @@ async fn deliveries(webhook: &Webhook, client: &Client, output: &Output) -> Resu
         table.add_row(vec![
             cell(&delivery.event),
             cell(about),
-            cell(output::age(delivery.at_ms)),
+            cell(output::age(delivery.created_at_ms)),
             cell(delivery.attempts.to_string()),
             toned(state, tone),
             cell(answer),

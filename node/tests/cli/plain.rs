@@ -121,14 +121,14 @@ fn an_unknown_job_is_an_error_in_one_line() {
 }
 
 #[test]
-fn a_wrong_token_says_where_the_right_one_is() {
+fn a_wrong_token_says_what_to_do_and_is_not_shown() {
     let farm = Farm::with_job(3);
     let (node, machine) = one_node(&farm);
     let said = machine
-        .run_without_data(&["job", "list", "--url", &node.url, "--token", "wrong"])
+        .run_without_data(&["job", "list", "--url", &node.url, "--token", "jbt_stale"])
         .expect_code(1);
-    assert!(said.stderr.contains("--data DIR, --token"), "{said:#?}");
-    assert!(!said.stderr.contains("wrong"), "{said:#?}");
+    assert!(said.stderr.contains("jiggablend login URL"), "{said:#?}");
+    assert!(!said.stderr.contains("jbt_stale"), "{said:#?}");
 }
 
 #[test]

@@ -105,13 +105,13 @@ pub struct Delivery {
     pub event: String,
     pub job: Option<JobId>,
     pub node: Option<NodeId>,
-    pub at_ms: TimestampMs,
+    pub created_at_ms: TimestampMs,
     pub attempts: u32,
     /// `waiting`, `delivered` or `given_up`.
     pub state: String,
     pub status: Option<u16>,
     pub error: Option<String>,
-    pub next_at_ms: Option<TimestampMs>,
+    pub next_attempt_at_ms: Option<TimestampMs>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
