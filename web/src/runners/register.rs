@@ -129,16 +129,10 @@ fn derived_credential(farm_key: &[u8; 32], token: &str, secret: &str) -> String 
     format!("{CREDENTIAL_PREFIX}{}", hasher.finalize().to_hex())
 }
 
-/// Says as little of a token as whoever holds it must know.
 fn refused(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Invalid(_) => invalid(refusal.to_string()),
-        _ => Problem::new(
-            ProblemKind::WrongCredentials,
-            format!(
-                "the registration token does not let this runner in: {refusal}; ask an admin for another one"
-            ),
-        ),
+        _ => Problem::new(ProblemKind::WrongCredentials, refusal.to_string()),
     }
 }
 

@@ -9,5 +9,6 @@ mod live_events;
 mod metrics;
 mod node;
 mod page_and_health;
+mod runners;
 mod sign_in;
 mod uploads;

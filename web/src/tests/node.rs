@@ -200,7 +200,7 @@ impl TestNode {
 
     pub(super) fn operator(&self) -> Client {
         Client {
-            token: Some(OPERATOR_TOKEN),
+            token: Some(OPERATOR_TOKEN.to_owned()),
             ..self.client()
         }
     }
@@ -254,13 +254,13 @@ async fn create_farm(log: &JobLog, mesh: &Mesh) {
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
-    token: Option<&'static str>,
+    token: Option<String>,
 }
 
 impl Client {
-    pub(super) fn with_token(self, token: &'static str) -> Self {
+    pub(super) fn with_token(self, token: &str) -> Self {
         Self {
-            token: Some(token),
+            token: Some(token.to_owned()),
             ..self
         }
     }
@@ -270,7 +270,7 @@ impl Client {
             .http
             .request(method, format!("{}{path}", self.base))
             .timeout(PATIENCE);
-        match self.token {
+        match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
