@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::MultipartRejection;
-use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -53,6 +53,8 @@ pub struct Inner {
     pub scene: Vec<u8>,
     /// The `Idempotency-Key` of each call that made a job.
     pub idempotency_keys: Vec<String>,
+    /// What was asked of the list of jobs.
+    pub list_queries: Vec<String>,
     pub accounts: FakeAccounts,
     /// None: this farm does not speak tus.
     pub tus: Option<FakeTus>,
@@ -97,6 +99,8 @@ pub struct Habits {
     /// Sends one byte of each file as another one.
     pub damages_downloads: bool,
     pub has_no_leader: bool,
+    /// Says that there are more jobs, once.
+    pub pages_jobs: bool,
     pub refuses_upload: bool,
     /// Takes so many bytes of a tus upload, and no more; once.
     pub stalls_upload_after_bytes: Option<usize>,
@@ -384,12 +388,20 @@ async fn ticket(Json(body): Json<Value>) -> Response {
     (StatusCode::CREATED, Json(answer)).into_response()
 }
 
-async fn list_jobs(State(context): State<Context>) -> Response {
+/// Two pages, where a cursor is not given yet, of the one job.
+async fn list_jobs(State(context): State<Context>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let has_cursor = query.contains("cursor=");
+    context.farm.inner().list_queries.push(query);
     if context.habits.has_no_leader {
         return problem(503, "no-leader", "there is no leader; try again");
     }
     let jobs: Vec<Value> = context.farm.inner().job.iter().cloned().collect();
-    Json(json!({ "jobs": jobs })).into_response()
+    let mut page = json!({ "jobs": jobs });
+    if context.habits.pages_jobs && !has_cursor {
+        page["next_cursor"] = json!("a/b");
+    }
+    Json(page).into_response()
 }
 
 async fn create_job(

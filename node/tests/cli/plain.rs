@@ -169,3 +169,36 @@ fn a_ticket_is_the_whole_join_command_on_stdout() {
     let json = machine.run(&["cluster", "ticket", "--json"]).expect_code(0);
     assert_eq!(json.json()["ticket"], "jigga1900true");
 }
+
+#[test]
+fn a_list_is_filtered_and_sorted_by_the_farm_on_every_page() {
+    let farm = Farm::with_job(3);
+    let pages = Habits {
+        pages_jobs: true,
+        ..Habits::default()
+    };
+    let node = FakeNode::start(&farm, pages);
+    let machine = Machine::with_node(&node.url);
+    let filter = [
+        "--state",
+        "active,failed",
+        "--owner",
+        "me",
+        "--search",
+        "a&b",
+    ];
+    let arguments = [&["job", "list", "--json", "--sort", "name"], &filter[..]].concat();
+    let said = machine.run(&arguments).expect_code(0);
+    assert_eq!(said.json()["jobs"].as_array().unwrap().len(), 2);
+    let asked = "state=active%2Cfailed&owner=me&q=a%26b&sort=name";
+    assert_eq!(
+        farm.inner().list_queries,
+        [
+            format!("limit=50&{asked}"),
+            format!("limit=49&{asked}&cursor=a%2Fb")
+        ]
+    );
+    let wrong = ["job", "list", "--state", "nearly_done"];
+    let said = machine.run(&wrong).expect_code(2);
+    assert!(said.stderr.contains("awaiting_scene"), "{said:#?}");
+}

@@ -40,8 +40,9 @@ pub fn logins_file() -> Result<LoginsFile, CliError> {
 }
 
 fn address(args: &LoginArgs, file: &LoginsFile) -> Result<String, CliError> {
-    if let Some(url) = &args.url {
-        return named_url(url);
+    if let Some(urls) = &args.url {
+        // JIGGABLEND_URL may name several.
+        return named_url(urls.split(',').next().unwrap_or_default());
     }
     if let Some(endpoint) = Endpoint::read(&args.data.path())? {
         return Ok(endpoint.url);

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -26,6 +26,8 @@ const PIECE_TYPE: &str = "application/offset+octet-stream";
 const HOLDER_PATIENCE: Duration = Duration::from_secs(12);
 /// The node may have to end another request before it says how far the upload is.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
+/// More than the system buffers: so much has gone out that the node was there for a while.
+const MUCH_BYTES: u64 = 16 * 1024 * 1024;
 /// How often an upload may begin anew before something else must be wrong.
 const MAX_PLACES: u32 = 8;
 
@@ -43,15 +45,14 @@ pub async fn discover(job: JobId, client: &Client) -> Result<Option<u64>, CliErr
                 .and_then(|versions| versions.to_str().ok())
                 .is_some_and(|versions| versions.split(',').any(|known| known.trim() == VERSION));
             let max = number(response.headers(), "tus-max-size").unwrap_or(u64::MAX);
-            match response.status() {
-                StatusCode::NOT_FOUND
-                | StatusCode::METHOD_NOT_ALLOWED
-                | StatusCode::NOT_IMPLEMENTED => Ok(None),
-                _ => {
-                    good_answer(url, response, true).await?;
-                    Ok(speaks.then_some(max))
-                }
+            if matches!(
+                response.status(),
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+            ) {
+                return Ok(None);
             }
+            good_answer(url, response, true).await?;
+            Ok(speaks.then_some(max))
         })
         .await
 }
@@ -116,9 +117,12 @@ impl Upload<'_> {
             },
         };
         self.away_since.set(None);
-        let has_moved = offset > self.arrived_bytes.get();
+        let has_arrived = offset > self.arrived_bytes.get();
         self.arrived_bytes.set(offset);
-        match self.send_rest(url, &place, offset).await {
+        let sent = Arc::new(AtomicU64::new(0));
+        let answer = self.send_rest(url, &place, offset, &sent).await;
+        let has_moved = has_arrived || sent.load(Ordering::Relaxed) > MUCH_BYTES;
+        match answer {
             Ok(arrived) if arrived == self.scene.size_bytes => Ok(()),
             Ok(arrived) => Err(AttemptError::elsewhere(
                 url,
@@ -200,11 +204,16 @@ impl Upload<'_> {
     }
 
     /// Sends everything from `offset` on; the answer says how much has arrived.
-    async fn send_rest(&self, url: &str, place: &str, offset: u64) -> Result<u64, AttemptError> {
-        let sent = Arc::new(AtomicU64::new(0));
+    async fn send_rest(
+        &self,
+        url: &str,
+        place: &str,
+        offset: u64,
+        sent: &Arc<AtomicU64>,
+    ) -> Result<u64, AttemptError> {
         let body = self
             .scene
-            .body_from(offset, Arc::clone(&sent), self.bar.clone())
+            .body_from(offset, Arc::clone(sent), self.bar.clone())
             .await?;
         let request = self
             .client
@@ -218,7 +227,7 @@ impl Upload<'_> {
         };
         let response: Response = tokio::select! {
             answer = exchange => answer?,
-            () = stalled(&sent) => {
+            () = stalled(sent) => {
                 return Err(AttemptError::elsewhere(url, "takes no more of the file"));
             }
         };
