@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Caller;
 use crate::auth::{DevicePolls, Limits, Passwords, Providers};
 use crate::events::Feed;
+use crate::metrics::RequestMetrics;
 use crate::runners::Presence;
 use crate::{LiveBoard, RunnerGateway, TicketMaker, WebConfig, WebServer};
 
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) request_metrics: RequestMetrics,
     /// Cancelled when the web port stops: streams end.
     pub(crate) stop: CancellationToken,
 }
@@ -62,8 +64,17 @@ impl App {
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
             feed,
+            request_metrics: RequestMetrics::default(),
             stop,
         }))
+    }
+
+    pub(crate) fn open_event_streams(&self) -> usize {
+        MAX_EVENT_STREAMS - self.event_streams.available_permits()
+    }
+
+    pub(crate) fn running_uploads(&self) -> usize {
+        MAX_UPLOADS - self.uploads.available_permits()
     }
 
     /// Returns when this node's state has what the leader's had when this was called, or when that

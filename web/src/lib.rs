@@ -5,7 +5,7 @@
 //!
 //! A request goes through [`connections`], finds its line in the table of [`routes`], passes the
 //! guard of [`access`] and reaches its handler: [`auth`], [`jobs`], [`upload`], [`files`],
-//! [`events`], [`farm`], [`health`], or [`page`] for what is no route. [`views`] are the shapes of
+//! [`events`], [`farm`], [`health`], [`metrics`], or [`page`] for what is no route. [`views`] are the shapes of
 //! what they answer, [`problem`]s what they answer when they cannot.
 
 mod access;
@@ -21,6 +21,7 @@ mod health;
 mod jobs;
 mod json;
 mod live;
+mod metrics;
 mod openapi;
 mod page;
 mod path;

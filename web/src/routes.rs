@@ -22,10 +22,11 @@ use utoipa_axum::routes;
 
 use crate::access::{Access, Rule, guard};
 use crate::app::App;
+use crate::metrics::observe;
 use crate::problem::{Problem, ProblemKind, as_problem};
 use crate::{
-    audit, auth, events, farm, files, health, jobs, openapi, page, runners, settings, tokens,
-    upload, users,
+    audit, auth, events, farm, files, health, jobs, metrics, openapi, page, runners, settings,
+    tokens, upload, users,
 };
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
@@ -159,6 +160,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(Public,     routes!(openapi::docs_file)),
         Route::new(Public,     routes!(health::live)),
         Route::new(Public,     routes!(health::ready)),
+        Route::new(Admin,      routes!(metrics::metrics)),
     ]
 }
 
@@ -170,9 +172,11 @@ pub(crate) fn router(app: App) -> Router {
             app: app.clone(),
             access: route.access,
         };
+        let counted = app.request_metrics.of_route(&route.method, &route.path);
         let guarded = route
             .handler
-            .route_layer(middleware::from_fn_with_state(rule, guard));
+            .route_layer(middleware::from_fn_with_state(rule, guard))
+            .route_layer(middleware::from_fn_with_state(counted, observe));
         router = router.route(&route.path, guarded);
     }
     let layers = ServiceBuilder::new()

@@ -24,6 +24,7 @@ const MAX_NAME_CHARS: usize = 100;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RunnerRegistration)]
 pub(crate) struct Registration {
     /// A registration token of an admin: `jbg_…`
     token: String,

@@ -6,6 +6,7 @@ mod access;
 mod create;
 mod downloads;
 mod live_events;
+mod metrics;
 mod node;
 mod page_and_health;
 mod runners;
