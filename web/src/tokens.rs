@@ -6,9 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use jiggablend_raft::{
-    Action, ApiToken, Scope, SecretHash, TimestampMs, TokenId,
-};
+use jiggablend_raft::{Action, ApiToken, Scope, SecretHash, TimestampMs, TokenId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 use jiggablend_raft::{
-    Actor, Job, NodeId, Owner, Scope, SecretHash, ShareAccess, State, TimestampMs, User,
-    UserId, UserRole,
+    Actor, Job, NodeId, Owner, Scope, SecretHash, ShareAccess, State, TimestampMs, User, UserId,
+    UserRole,
 };
 
 use super::cookie;

@@ -6,8 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiggablend_raft::{
-    Action, Invitation, InvitationId, SecretHash, TimestampMs, UserId,
-    UserRole,
+    Action, Invitation, InvitationId, SecretHash, TimestampMs, UserId, UserRole,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
