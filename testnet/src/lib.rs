@@ -12,7 +12,8 @@
 //! - [`schemathesis`] goes through the whole API by its document.
 //! - [`process_tree`] sees what a node has started.
 //!
-//! [`up`] is `testnet/up` and [`bench`] is `testnet/bench`.
+//! [`up`] is `testnet/up` and [`bench`] is `testnet/bench`; [`load_protocol`] is what a bench and
+//! the program `jiggablend-load` say to each other.
 
 pub mod api;
 pub mod bench;
@@ -20,6 +21,7 @@ pub mod command_line;
 mod error;
 pub mod events;
 pub mod farm;
+pub mod load_protocol;
 pub mod node;
 pub mod process_tree;
 pub mod program;

@@ -49,6 +49,18 @@ fn find_or_build() -> Result<PathBuf> {
     Ok(target.join("jiggablend"))
 }
 
+/// `jiggablend-load`, which lies beside this program where `testnet/bench` built both.
+pub fn load() -> Result<PathBuf> {
+    let load = target_dir()?.join("jiggablend-load");
+    match load.is_file() {
+        true => Ok(load),
+        false => Err(TestnetError::Usage(format!(
+            "{} is not there; run this by testnet/bench, which builds it",
+            load.display()
+        ))),
+    }
+}
+
 /// `target/debug` or `target/release`, whichever this program lies in.
 fn target_dir() -> Result<PathBuf> {
     let this = std::env::current_exe().map_err(TestnetError::io("finding this program"))?;

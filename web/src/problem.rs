@@ -37,12 +37,14 @@ problem_kinds! {
     NotSignedIn = UNAUTHORIZED, "not-signed-in", "Not signed in";
     WrongCredentials = UNAUTHORIZED, "wrong-credentials", "Wrong e-mail address or password";
     NotAllowed = FORBIDDEN, "not-allowed", "Not allowed";
+    QuotaExceeded = FORBIDDEN, "quota-exceeded", "The quota is used up";
     CrossSite = FORBIDDEN, "cross-site", "The request came from another site";
     NotFound = NOT_FOUND, "not-found", "There is no such route";
     UnknownJob = NOT_FOUND, "unknown-job", "There is no such job";
     UnknownTask = NOT_FOUND, "unknown-task", "There is no such task";
     UnknownRegistrationToken = NOT_FOUND, "unknown-registration-token", "There is no such registration token";
     UnknownFile = NOT_FOUND, "unknown-file", "There is no such file";
+    UnknownUpload = NOT_FOUND, "unknown-upload", "There is no such upload";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method";
     UploadStalled = REQUEST_TIMEOUT, "upload-stalled", "The upload stalled";
     Conflict = CONFLICT, "conflict", "It cannot be done in this state";
@@ -51,8 +53,10 @@ problem_kinds! {
     StaleLease = CONFLICT, "stale-lease", "The lease is over";
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "Too large";
     WrongMediaType = UNSUPPORTED_MEDIA_TYPE, "wrong-media-type", "The body has another type";
+    WrongTusVersion = PRECONDITION_FAILED, "wrong-tus-version", "The request speaks another tus";
     BadRange = RANGE_NOT_SATISFIABLE, "bad-range", "The range lies outside the file";
     InvalidRequest = UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid";
+    NoPreview = UNPROCESSABLE_ENTITY, "no-preview", "The file has no preview";
     BadFrames = UNPROCESSABLE_ENTITY, "bad-frames", "The frames are not valid";
     WrongHash = UNPROCESSABLE_ENTITY, "wrong-hash", "The file is not what its hash says";
     WrongPicture = UNPROCESSABLE_ENTITY, "wrong-picture", "The picture does not count";
@@ -67,6 +71,7 @@ problem_kinds! {
     NotReady = SERVICE_UNAVAILABLE, "not-ready", "The node is not ready";
     LogStopped = SERVICE_UNAVAILABLE, "log-stopped", "The node's job log has stopped";
     TooFewCopies = SERVICE_UNAVAILABLE, "too-few-copies", "The file could not be kept safely";
+    NodeUnreachable = SERVICE_UNAVAILABLE, "node-unreachable", "The node that must answer cannot be reached";
     ContentUnavailable = SERVICE_UNAVAILABLE, "content-unavailable", "No node that has the file can be reached";
     StorageFull = INSUFFICIENT_STORAGE, "storage-full", "The node's disk is full";
 }
@@ -132,6 +137,11 @@ impl Problem {
         )
     }
 
+    /// True where the same request would fail again: the client must change something.
+    pub(crate) fn is_the_clients(&self) -> bool {
+        self.kind.status().is_client_error()
+    }
+
     #[cfg(test)]
     pub(crate) fn kind(&self) -> ProblemKind {
         self.kind
@@ -194,6 +204,9 @@ impl From<ProposeError> for Problem {
                 Self::new(ProblemKind::InvalidRequest, detail)
             }
             ProposeError::Refused(Refusal::NotFound(_)) => Self::new(ProblemKind::NotFound, detail),
+            ProposeError::Refused(Refusal::QuotaExceeded(_)) => {
+                Self::new(ProblemKind::QuotaExceeded, detail)
+            }
             ProposeError::Refused(_) => Self::new(ProblemKind::Conflict, detail),
             ProposeError::NoLeader(_) => {
                 Self::new(ProblemKind::NoLeader, detail).retry_after_seconds(2)

@@ -103,8 +103,15 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(JobReader,  routes!(jobs::get)),
         Route::new(JobManager, routes!(jobs::cancel)),
         Route::new(JobManager, routes!(upload::upload)).unbounded_body(),
+        Route::new(JobReader,  routes!(upload::discover)),
+        Route::new(JobReader,  routes!(upload::discover_upload)),
+        Route::new(JobManager, routes!(upload::offset)),
+        Route::new(JobManager, routes!(upload::patch)).unbounded_body(),
+        Route::new(JobManager, routes!(upload::remove)),
         Route::new(JobReader,  routes!(files::list)),
         Route::new(JobReader,  routes!(files::download)),
+        Route::new(JobReader,  routes!(files::preview)),
+        Route::new(JobReader,  routes!(files::archive)),
 
         Route::new(SignedIn,   routes!(events::events)),
 

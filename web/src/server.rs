@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::connections::{self, Certificates, Doors};
 use crate::events::Feeder;
-use crate::{LiveBoard, RunnerGateway, routes};
+use crate::upload::sweep_parts;
+use crate::{LiveBoard, Neighbours, RunnerGateway, neighbours, routes};
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct WebConfig {
     pub local_auth: bool,
     /// The largest scene file that is taken.
     pub max_upload_bytes: u64,
+    /// Where files are that are being sent in pieces.
+    pub uploads: std::path::PathBuf,
     /// On how many nodes an upload is kept before it is acknowledged.
     pub copies: usize,
     /// The web port speaks TLS with it; plainly only to programs on this machine.
@@ -49,6 +52,7 @@ pub struct WebServer {
     pub live: LiveBoard,
     pub tickets: Arc<dyn TicketMaker>,
     pub runners: Arc<dyn RunnerGateway>,
+    pub neighbours: Arc<dyn Neighbours>,
 }
 
 impl WebServer {
@@ -64,9 +68,17 @@ impl WebServer {
             self.config.trusted_proxies.clone(),
         );
         let feeder = Feeder::new(&self.log, &self.live);
-        let app = App::new(self, feeder.feed(), stop.clone());
+        let app = App::new(self, feeder.feed(), stop.clone())?;
         let feeding = tokio::spawn(feeder.run(app.clone()));
-        connections::serve(listener, doors, routes::router(app), stop).await;
+        let router = routes::router(app.clone());
+        let neighbours = neighbours::serve(
+            Arc::clone(&app.neighbours),
+            app.log.clone(),
+            router.clone(),
+            stop.clone(),
+        );
+        let clients = connections::serve(listener, doors, router, stop);
+        tokio::join!(clients, neighbours, sweep_parts(app));
         feeding.await.map_err(std::io::Error::other)?;
         Ok(())
     }

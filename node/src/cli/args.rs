@@ -54,7 +54,9 @@ pub enum NodeCommand {
     #[command(after_help = "Examples:
   jiggablend node join                       list the farms on the local network
   jiggablend node join jigga1…               join with a ticket of `jiggablend cluster ticket`
-  echo jigga1… | jiggablend node join -      the same, without the ticket in the process list")]
+  echo jigga1… | jiggablend node join -      the same, without the ticket in the process list
+  jiggablend node join --http https://farm.example:8080 --token jbg_…
+                                             render over HTTP alone, without a place in the mesh")]
     Join(NodeJoinArgs),
     /// Show this machine's node: leader or not, Blender, disk
     Status(NodeStatusArgs),
@@ -80,6 +82,24 @@ pub struct NodeJoinArgs {
         hide_env_values = true
     )]
     pub ticket: Option<String>,
+    /// Render for the farm over HTTP alone, through this node's web address; again or with commas for more
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "ticket",
+        env = "JIGGABLEND_HTTP",
+        value_delimiter = ','
+    )]
+    pub http: Vec<String>,
+    /// With --http, the first time: a registration token of an admin; `-` reads it from stdin
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        requires = "http",
+        env = "JIGGABLEND_REGISTRATION_TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
     #[command(flatten)]
     pub options: NodeOptions,
 }

@@ -22,6 +22,7 @@ pub use args::{NodeJoinArgs, NodeOptions, NodeStartArgs};
 pub use door_options::DoorOptions;
 pub use endpoint::Endpoint;
 pub use error::CliError;
+pub use peers::{Peers, normalise};
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -44,6 +44,7 @@ use tokio_util::task::TaskTracker;
 
 use find::Found;
 use queue::Queue;
+pub(crate) use scenes::unwritable;
 use scenes::{SceneFile, Scenes};
 use scratch::Scratch;
 use slot::Slot;

@@ -122,7 +122,7 @@ pub(super) fn store_failure(doing: &str, error: &StoreError) -> Failure {
 }
 
 /// What a failed write into scratch means for the attempt.
-pub(super) fn unwritable(error: &std::io::Error) -> Failure {
+pub(crate) fn unwritable(error: &std::io::Error) -> Failure {
     Failure {
         kind: if error.kind() == std::io::ErrorKind::StorageFull {
             FailureKind::DiskFull

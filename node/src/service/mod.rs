@@ -9,4 +9,4 @@ mod housekeeping;
 mod local_auth;
 mod running;
 
-pub(crate) use running::{join, start};
+pub(crate) use running::{join, node_name, start};

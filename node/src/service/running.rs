@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use jiggablend_raft::{
     Action, Actor, Command, Epoch, JobLog, LeaseEnd, NodeId, SecretHash, TaskId,
 };
-use jiggablend_transfer::{Content, Mesh, Ticket};
+use jiggablend_transfer::{Content, Mesh};
 use jiggablend_web::{LiveBoard, WebConfig, WebServer, ensure_test_user};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -26,8 +26,10 @@ use super::local_auth::LocalAuth;
 use crate::admission::FarmDoor;
 use crate::cli::{Endpoint, NodeJoinArgs, NodeOptions, NodeStartArgs};
 use crate::data_dir::{DataDir, Membership};
+use crate::http_node;
 use crate::leader::Duties;
 use crate::link::{HttpRunners, NodeInbox, NodeSide, Switchboard};
+use crate::neighbours::MeshNeighbours;
 use crate::outbox::LogOutbox;
 use crate::runner::{MeshStorage, NodeIds, Runner, RunnerConfig};
 
@@ -64,8 +66,19 @@ pub(crate) async fn start(arguments: NodeStartArgs) -> anyhow::Result<()> {
 
 /// `node join`: joins the ticket's farm and runs. Without a ticket, says which farms are near.
 pub(crate) async fn join(arguments: NodeJoinArgs) -> anyhow::Result<()> {
-    let NodeJoinArgs { ticket, options } = arguments;
-    let ticket = ticket.map(read_ticket).transpose()?;
+    let NodeJoinArgs {
+        ticket,
+        http,
+        token,
+        options,
+    } = arguments;
+    if !http.is_empty() {
+        return join_over_http(http, token, options).await;
+    }
+    let ticket = match ticket {
+        Some(typed) => Some(typed_or_stdin(typed, "ticket")?.parse()?),
+        None => None,
+    };
     let ground = Ground::prepare(&options).await?;
     let Some(ticket) = ticket else {
         let nearby = describe_farms_nearby(&ground.mesh).await;
@@ -83,17 +96,34 @@ pub(crate) async fn join(arguments: NodeJoinArgs) -> anyhow::Result<()> {
         .await
 }
 
-/// The ticket as it was typed, or from stdin for `-`.
-fn read_ticket(typed: String) -> anyhow::Result<Ticket> {
-    let text = if typed == "-" {
-        std::io::read_to_string(std::io::stdin()).context("cannot read the ticket from stdin")?
-    } else {
-        typed
-    };
-    Ok(text.parse()?)
+/// `node join --http`: renders for the farm without a place in its mesh.
+async fn join_over_http(
+    urls: Vec<String>,
+    token: Option<String>,
+    options: NodeOptions,
+) -> anyhow::Result<()> {
+    let token = token
+        .map(|typed| typed_or_stdin(typed, "registration token"))
+        .transpose()?;
+    let stop = CancellationToken::new();
+    tokio::select! {
+        ended = http_node::join(&urls, token, &options, stop.clone()) => ended,
+        () = async { stop_at_a_signal(stop.clone()).await; std::future::pending().await } => Ok(()),
+    }
 }
 
-fn node_name(options: &NodeOptions) -> anyhow::Result<String> {
+/// A secret as it was typed, or from stdin for `-`.
+fn typed_or_stdin(typed: String, what: &str) -> anyhow::Result<String> {
+    if typed != "-" {
+        return Ok(typed);
+    }
+    let text = std::io::read_to_string(std::io::stdin())
+        .with_context(|| format!("cannot read the {what} from stdin"))?;
+    Ok(text.trim().to_owned())
+}
+
+/// What the user calls this node, or else what this machine is called.
+pub(crate) fn node_name(options: &NodeOptions) -> anyhow::Result<String> {
     match &options.name {
         Some(name) => Ok(name.clone()),
         None => {
@@ -218,6 +248,7 @@ impl Running {
                 node,
                 local_auth: local_auth.enabled,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
+                uploads: data.uploads(),
                 copies: options.copies as usize,
                 certificates,
                 trusted_proxies: options.doors.trusted_proxies.clone(),
@@ -227,6 +258,7 @@ impl Running {
             live,
             tickets: door.clone(),
             runners: Arc::new(http_runners),
+            neighbours: Arc::new(MeshNeighbours::new(mesh.clone(), log.clone())),
         };
         let stop_web = stop.clone();
         tasks.spawn(async move {

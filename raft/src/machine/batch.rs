@@ -121,6 +121,8 @@ fn rows_of(state: &State, pending: &BTreeSet<Row>) -> Rows {
     let mut files: BTreeMap<JobId, BTreeSet<FileId>> = BTreeMap::new();
     for row in pending {
         match *row {
+            // Written with every batch.
+            Row::Farm => {}
             Row::Node(id) => rows.nodes.push((id, state.nodes.get(&id).cloned())),
             Row::Ticket(id) => rows.tickets.push((id, state.tickets.get(&id).cloned())),
             Row::User(id) => rows.users.push((id, state.users.get(&id).cloned())),

@@ -22,6 +22,11 @@ pub(super) fn between(before: &State, after: &State) -> Vec<Change> {
             changes.push(Change::File(file.job, *id));
         }
     }
+    for (id, delivery) in &after.deliveries {
+        if delivery.outcome.is_none() && before.deliveries.get(id) != Some(delivery) {
+            changes.push(Change::Delivery(*id));
+        }
+    }
     changes
 }
 

@@ -85,8 +85,9 @@ impl Snapshot {
             return Err(damaged("its checksum does not match"));
         }
         let unpacker = io::Read::take(zstd::Decoder::new(packed)?, MAX_UNPACKED_BYTES);
-        let content: Content = rmp_serde::from_read(io::BufReader::new(unpacker))
+        let mut content: Content = rmp_serde::from_read(io::BufReader::new(unpacker))
             .map_err(|error| damaged(&error.to_string()))?;
+        content.state.rebuild_index();
         Ok(Self {
             point: Point {
                 applied: content.applied,

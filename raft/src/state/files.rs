@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::index::JobNote;
 use super::{Effect, Refusal, State, Touched};
-use crate::{File, FileId, FileKind, JobId, NewFile, NodeId, TimestampMs};
+use crate::{File, FileId, FileKind, JobId, NewFile, Node, NodeId, TimestampMs};
 
 impl State {
     /// Why the file cannot come into the state, if it cannot: it must be of `kind`, new, and on
@@ -34,7 +35,7 @@ impl State {
         file.holders
             .iter()
             .copied()
-            .filter(|node| self.member(*node).is_ok())
+            .filter(|node| self.member(*node).is_ok_and(Node::is_in_mesh))
     }
 
     /// Adds a file that [`State::check_new_file`] let pass, as the job's newest.
@@ -62,6 +63,7 @@ impl State {
         self.files.insert(file.id, entry);
         if let Some(job) = self.jobs.get_mut(&job) {
             job.files.push(file.id);
+            touched.note(JobNote::Grew(job.owner, file.size_bytes));
         }
         touched.file(job, file.id);
     }
@@ -78,7 +80,11 @@ impl State {
         node: NodeId,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
-        self.member(node)?;
+        if !self.member(node)?.is_in_mesh() {
+            return Err(Refusal::Invalid(format!(
+                "node {node} speaks only HTTP and holds no files"
+            )));
+        }
         let known = self.file_mut(file)?;
         if known.holders.insert(node) {
             touched.file(known.job, file);

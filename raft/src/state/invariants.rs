@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::index::Index;
 use super::{State, jobs};
 use crate::{AttemptOutcome, FileKind, Job, JobState, TaskKind, TaskState};
 
@@ -13,6 +14,11 @@ pub(crate) fn check_invariants(state: &State) {
         check_leases(state, job);
         check_outputs(state, job);
     }
+    assert_eq!(
+        state.index,
+        Index::of(state),
+        "the index is the state's own"
+    );
     for session in state.sessions.values() {
         assert!(
             state.users.contains_key(&session.user),

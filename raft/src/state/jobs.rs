@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::index::JobNote;
 use super::{Effect, Refusal, State, Touched};
 use crate::{
     AttemptOutcome, Epoch, Failure, FileKind, FrameList, Job, JobId, JobSettings, JobState,
     NewFile, Owner, SceneFacts, Task, TaskCounts, TaskId, TaskKind, TaskState, TimestampMs,
+    WebhookEvent,
 };
 
 impl State {
@@ -18,28 +20,37 @@ impl State {
         at: TimestampMs,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
-        self.jobs.entry(id).or_insert_with(|| {
-            touched.job(id);
-            Job {
-                id,
-                name: name.to_owned(),
-                owner,
-                settings: settings.clone(),
-                frames_from_scene: false,
-                shares: BTreeMap::new(),
-                state: JobState::AwaitingScene,
-                created_at: at,
-                started_at: None,
-                finished_at: None,
-                scene: None,
-                scene_facts: None,
-                failure: None,
-                counts: TaskCounts::default(),
-                tasks: Vec::new(),
-                attempts: Vec::new(),
-                files: Vec::new(),
-            }
-        });
+        if let Some(known) = self.jobs.get(&id) {
+            return match known.was_asked_for_with(name, owner, settings) {
+                true => Ok(Effect::Done),
+                false => Err(Refusal::Conflict(format!(
+                    "job {id} is there already and is another one; choose another id"
+                ))),
+            };
+        }
+        self.check_quota_for_job(owner)?;
+        let job = Job {
+            id,
+            name: name.to_owned(),
+            owner,
+            settings: settings.clone(),
+            frames_from_scene: false,
+            shares: BTreeMap::new(),
+            state: JobState::AwaitingScene,
+            created_at: at,
+            started_at: None,
+            finished_at: None,
+            scene: None,
+            scene_facts: None,
+            failure: None,
+            counts: TaskCounts::default(),
+            tasks: Vec::new(),
+            attempts: Vec::new(),
+            files: Vec::new(),
+        };
+        touched.note(JobNote::Created(owner, job.order()));
+        touched.job(id);
+        self.jobs.insert(id, job);
         Ok(Effect::Done)
     }
 
@@ -63,7 +74,9 @@ impl State {
                 "job {id} is over and takes no scene; create a new job"
             )));
         }
+        let owner = job.owner;
         self.check_new_file(file, FileKind::Scene)?;
+        self.check_quota_for_bytes(owner, file.size_bytes)?;
         self.add_file(file, id, None, at, touched);
 
         let job = self.job_mut(id)?;
@@ -114,7 +127,7 @@ impl State {
             JobState::AwaitingScene | JobState::Active => {}
         }
         job.cancel_open_tasks(at, touched);
-        job.finish(JobState::Cancelled, at);
+        job.finish(JobState::Cancelled, at, touched);
         touched.job(id);
         Ok(Effect::Done)
     }
@@ -167,14 +180,33 @@ impl TaskCounts {
 impl Job {
     /// Moves a task to another state and keeps the counts.
     pub(super) fn move_task(&mut self, index: u32, to: TaskState, touched: &mut Touched) {
+        let id = TaskId {
+            job: self.id,
+            index,
+        };
         let task = &mut self.tasks[index as usize];
         *self.counts.of(task.state) -= 1;
         *self.counts.of(to) += 1;
+        if let TaskState::Leased { node } = task.state {
+            touched.note(JobNote::LeaseEnded(self.owner, id, node));
+        }
+        if let TaskState::Leased { node } = to {
+            touched.note(JobNote::Leased(self.owner, id, node));
+        }
         task.state = to;
-        touched.task(TaskId {
-            job: self.id,
-            index,
-        });
+        touched.task(id);
+    }
+
+    /// True where a command that asks for such a job asks for this one.
+    fn was_asked_for_with(&self, name: &str, owner: Owner, settings: &JobSettings) -> bool {
+        let frames = match self.frames_from_scene {
+            true => None,
+            false => self.settings.frames.as_ref(),
+        };
+        self.name == name
+            && self.owner == owner
+            && settings.video == self.settings.video
+            && settings.frames.as_ref() == frames
     }
 
     /// The place of a task's attempt with that epoch. Looked for from the end, where the
@@ -225,9 +257,18 @@ impl Job {
         }
     }
 
-    pub(super) fn finish(&mut self, state: JobState, at: TimestampMs) {
+    /// Ends the job in one of the final states.
+    pub(super) fn finish(&mut self, state: JobState, at: TimestampMs, touched: &mut Touched) {
         self.state = state;
         self.finished_at = Some(at);
+        touched.note(JobNote::Ended(self.owner));
+        let event = match state {
+            JobState::Done => WebhookEvent::JobDone,
+            JobState::Failed => WebhookEvent::JobFailed,
+            JobState::Cancelled => WebhookEvent::JobCancelled,
+            JobState::AwaitingScene | JobState::Active => return,
+        };
+        touched.job_event(event, self.id);
     }
 
     /// After a task's change: lets the encode task go when the last frame is in, and ends the
@@ -247,12 +288,12 @@ impl Job {
         if failed > 0 {
             self.failure = Some(self.failure_of_tasks());
             self.cancel_open_tasks(at, touched);
-            self.finish(JobState::Failed, at);
+            self.finish(JobState::Failed, at, touched);
         } else if waiting > 0 {
             let encode = self.tasks.len() as u32 - 1;
             self.move_task(encode, TaskState::Pending, touched);
         } else if done as usize == self.tasks.len() {
-            self.finish(JobState::Done, at);
+            self.finish(JobState::Done, at, touched);
         }
     }
 

@@ -1,11 +1,11 @@
 //! Leases: who works on what, and the fence that lets only the newest lease commit (I5).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Effect, MAX_FAILED_ATTEMPTS, Refusal, State, Touched};
 use crate::{
     Attempt, AttemptOutcome, Epoch, Failure, FileKind, JobId, JobState, LeaseEnd, NewFile, NodeId,
-    TaskId, TaskKind, TaskState, TimestampMs,
+    Owner, TaskId, TaskKind, TaskState, TimestampMs, WebhookEvent,
 };
 
 impl State {
@@ -19,7 +19,13 @@ impl State {
         self.member(node)?;
         let mut taken = 0;
         let mut changed_jobs = BTreeSet::new();
+        // What the owners' quotas leave, less what this command takes.
+        let mut left: BTreeMap<Owner, Option<u32>> = BTreeMap::new();
         for &(id, epoch) in leases {
+            let Some(owner) = self.jobs.get(&id.job).map(|job| job.owner) else {
+                continue;
+            };
+            let left = left.entry(owner).or_insert_with(|| self.leases_left(owner));
             let Some(job) = self.jobs.get_mut(&id.job) else {
                 continue;
             };
@@ -31,12 +37,16 @@ impl State {
                 taken += 1;
                 continue;
             }
-            if task.state != TaskState::Pending || task.epoch.next() != epoch {
+            if task.state != TaskState::Pending || task.epoch.next() != epoch || *left == Some(0) {
                 continue;
             }
+            *left = left.map(|left| left - 1);
             task.epoch = epoch;
             job.move_task(id.index, TaskState::Leased { node }, touched);
-            job.started_at.get_or_insert(at);
+            if job.started_at.is_none() {
+                job.started_at = Some(at);
+                touched.job_event(WebhookEvent::JobStarted, id.job);
+            }
             job.attempts.push(Attempt {
                 task: id.index,
                 epoch,
@@ -91,23 +101,6 @@ impl State {
         }
         note_jobs(changed_jobs, touched);
         ended
-    }
-
-    /// Every lease that the node has.
-    pub(super) fn leases_of(&self, node: NodeId) -> Vec<(TaskId, Epoch)> {
-        let mut leases = Vec::new();
-        for job in self.jobs.values().filter(|job| job.counts.leased > 0) {
-            for (index, task) in job.tasks.iter().enumerate() {
-                if task.state == (TaskState::Leased { node }) {
-                    let id = TaskId {
-                        job: job.id,
-                        index: index as u32,
-                    };
-                    leases.push((id, task.epoch));
-                }
-            }
-        }
-        leases
     }
 
     /// The node that has the task's lease, if `epoch` is the task's current one.
@@ -208,7 +201,7 @@ impl State {
         if failure.kind.stops_job() {
             job.failure = Some(failure.clone());
             job.cancel_open_tasks(at, touched);
-            job.finish(JobState::Failed, at);
+            job.finish(JobState::Failed, at, touched);
         } else {
             job.settle(at, touched);
         }

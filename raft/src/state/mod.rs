@@ -1,32 +1,47 @@
 //! The farm's whole live state, and `apply`: a function of state and command alone (I2).
 //!
-//! In here: the state itself, what may come of a command, and the one place that sends each
-//! command to the part that knows about it. [`touched`] notes what a command changed,
+//! In here: the state itself and what may come of a command. [`apply`] sends each command to the
+//! part that knows about it; [`touched`] notes what a command changed, [`index`] is what follows
+//! from the state and is kept with it, [`lookups`] is how others find things in it, and
 //! [`invariants`] says what holds between any two commands.
 
+mod apply;
+mod audit;
+mod deliveries;
 mod files;
+mod index;
 #[cfg(test)]
 mod invariants;
+mod invitations;
 mod jobs;
+mod keep;
 mod leases;
+mod lookups;
 mod nodes;
+mod quotas;
 mod records;
+mod runners;
+mod sessions;
+mod shares;
+mod sign_ins;
 #[cfg(test)]
 mod tests;
 mod touched;
 mod users;
+mod webhooks;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, ApiToken, AuditEntry, Change, Command, Delivery, DeliveryId, DeviceSignIn, Farm, File,
-    FileId, Invitation, InvitationId, Job, JobId, Node, NodeId, PendingSignIn, Reach,
-    RegistrationToken, RegistrationTokenId, SecretHash, Session, Settings, Task, TaskId, Ticket,
-    TimestampMs, TokenId, User, UserId, Webhook, WebhookId,
+    ApiToken, AuditEntry, Delivery, DeliveryId, DeviceSignIn, Farm, File, FileId, Invitation,
+    InvitationId, Job, JobId, Node, NodeId, PendingSignIn, RegistrationToken, RegistrationTokenId,
+    SecretHash, Session, Settings, Ticket, TimestampMs, TokenId, User, UserId, Webhook, WebhookId,
 };
 
+use index::Index;
+pub use index::JobOrder;
 #[cfg(test)]
 pub(crate) use invariants::check_invariants;
 pub(crate) use jobs::count as count_tasks;
@@ -66,6 +81,8 @@ pub struct State {
     pub audit: BTreeMap<u64, AuditEntry>,
     /// The number of the next entry.
     pub audit_next: u64,
+    #[serde(skip)]
+    index: Index,
 }
 
 /// What came of a command that was not refused.
@@ -78,6 +95,10 @@ pub enum Effect {
     Admitted(NodeId),
     /// How many leases of the command were taken (or ended).
     Leases(u32),
+    /// A device's sign-in is finished; that user approved it.
+    ApprovedBy(UserId),
+    /// The delivery is on its way.
+    Enqueued(DeliveryId),
 }
 
 /// Why a command changed nothing. Every member refuses it alike.
@@ -108,192 +129,6 @@ pub enum Refusal {
 }
 
 impl State {
-    /// Applies one command: the only way in which the state changes.
-    ///
-    /// Deterministic: no clock, no randomness, no I/O. What changed is pushed to `changes`;
-    /// a refused command pushes nothing and changes nothing.
-    pub fn apply(
-        &mut self,
-        command: &Command,
-        changes: &mut Vec<Change>,
-    ) -> Result<Effect, Refusal> {
-        let mut touched = Touched::default();
-        let effect = self.apply_noting(command, &mut touched)?;
-        changes.append(&mut touched.changes);
-        Ok(effect)
-    }
-
-    /// [`State::apply`], noting also which rows of the projection are out of date now.
-    pub(crate) fn apply_noting(
-        &mut self,
-        command: &Command,
-        touched: &mut Touched,
-    ) -> Result<Effect, Refusal> {
-        let at = command.at;
-        match &command.action {
-            Action::FarmCreated {
-                farm,
-                name,
-                public_key,
-                secret_key,
-                first_node,
-            } => {
-                let farm = Farm {
-                    id: *farm,
-                    name: name.clone(),
-                    public_key: *public_key,
-                    secret_key: *secret_key,
-                    created_at: at,
-                };
-                self.farm_created(farm, first_node, at, touched)
-            }
-            Action::NodeAdmitted { ticket, node } => self.node_admitted(ticket, node, at, touched),
-            Action::NodeAnnounced {
-                node,
-                addresses,
-                web_address,
-                version,
-                runner,
-                operator_token,
-            } => self.node_announced(
-                *node,
-                |known| {
-                    if let Reach::Mesh {
-                        addresses: known, ..
-                    } = &mut known.reach
-                    {
-                        known.clone_from(addresses);
-                    }
-                    known.web_address.clone_from(web_address);
-                    known.version.clone_from(version);
-                    known.runner.clone_from(runner);
-                    known.operator_token = Some(*operator_token);
-                },
-                touched,
-            ),
-            Action::NodeRemoved { node } => self.node_removed(*node, at, touched),
-
-            Action::TicketCreated {
-                ticket,
-                roles,
-                expires_at,
-                reusable,
-            } => {
-                let ticket = Ticket {
-                    hash: *ticket,
-                    roles: *roles,
-                    created_at: at,
-                    created_by: command.actor,
-                    expires_at: *expires_at,
-                    reusable: *reusable,
-                    spent_by: None,
-                };
-                self.ticket_created(ticket, touched)
-            }
-            Action::TicketRevoked { ticket } => self.ticket_revoked(ticket, touched),
-
-            Action::UserCreated {
-                user,
-                name,
-                email,
-                password_hash,
-                identity,
-                role,
-            } => {
-                let user = User {
-                    id: *user,
-                    name: name.clone(),
-                    email: email.clone(),
-                    password_hash: password_hash.clone(),
-                    identities: identity.iter().cloned().collect(),
-                    role: *role,
-                    disabled: false,
-                    quota: None,
-                    created_at: at,
-                };
-                self.user_created(user, touched)
-            }
-            Action::SessionCreated {
-                session,
-                user,
-                expires_at,
-                agent,
-            } => {
-                let session = Session {
-                    hash: *session,
-                    user: *user,
-                    created_at: at,
-                    expires_at: *expires_at,
-                    from: command.from,
-                    agent: agent.chars().take(crate::MAX_AGENT_CHARS).collect(),
-                };
-                self.session_created(session, touched)
-            }
-            Action::SessionEnded { session } => self.session_ended(session, touched),
-            Action::ExpiredRemoved => self.expired_removed(at, touched),
-
-            Action::JobCreated {
-                job,
-                name,
-                owner,
-                settings,
-            } => self.job_created(*job, name, *owner, settings, at, touched),
-            Action::SceneAdded {
-                job,
-                file,
-                scene_frames,
-            } => self.scene_added(*job, file, scene_frames, at, touched),
-            Action::SceneInspected { job, facts } => self.scene_inspected(*job, facts, touched),
-            Action::JobCancelled { job } => self.job_cancelled(*job, at, touched),
-
-            Action::TasksLeased { node, leases } => self.tasks_leased(*node, leases, at, touched),
-            Action::LeasesEnded { leases, reason } => {
-                self.leases_ended(leases, *reason, at, touched)
-            }
-            Action::TaskCommitted {
-                task,
-                epoch,
-                output,
-                log,
-                render_ms,
-            } => self.task_committed(*task, *epoch, output, log.as_ref(), *render_ms, at, touched),
-            Action::TaskFailed {
-                task,
-                epoch,
-                failure,
-                log,
-            } => self.task_failed(*task, *epoch, failure, log.as_ref(), at, touched),
-
-            Action::ReplicaAdded { file, node } => self.replica_added(*file, *node, touched),
-            Action::ReplicaLost { file, node } => self.replica_lost(*file, *node, touched),
-            other => Err(Refusal::Invalid(format!(
-                "this version of the job log does not take {} yet",
-                other.name()
-            ))),
-        }
-    }
-
-    /// The member with that libp2p PeerId, if it was not removed.
-    pub fn node_by_peer(&self, peer_id: &str) -> Option<&Node> {
-        self.nodes
-            .values()
-            .find(|node| !node.removed && node.peer_id() == Some(peer_id))
-    }
-
-    /// Members that were not removed.
-    pub fn members(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values().filter(|node| !node.removed)
-    }
-
-    /// Members that are in the mesh: those that can hold files, vote and be dialled.
-    pub fn mesh_members(&self) -> impl Iterator<Item = &Node> {
-        self.members().filter(|node| node.is_in_mesh())
-    }
-
-    pub fn task(&self, id: TaskId) -> Option<&Task> {
-        self.jobs.get(&id.job)?.tasks.get(id.index as usize)
-    }
-
     /// The member, or why a command that names it is refused.
     fn member(&self, node: NodeId) -> Result<&Node, Refusal> {
         match self.nodes.get(&node) {

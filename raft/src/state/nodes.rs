@@ -1,9 +1,10 @@
 //! The farm, its nodes, and the tickets that let them in.
 
-use super::{Effect, Refusal, State, Touched};
+use super::users::check_name;
+use super::{Effect, RecordKey, Refusal, State, Touched};
 use crate::{
-    Farm, FarmId, LeaseEnd, NewNode, Node, NodeId, Reach, Roles, RunnerFacts, SecretHash, Ticket,
-    TimestampMs,
+    Farm, FarmId, LeaseEnd, NewNode, Node, NodeId, Reach, Roles, RunnerFacts, SecretHash, Settings,
+    Ticket, TimestampMs, WebhookEvent,
 };
 
 const FIRST_NODE: NodeId = NodeId(1);
@@ -36,6 +37,37 @@ impl State {
         Ok(Effect::Admitted(id))
     }
 
+    pub(super) fn farm_renamed(
+        &mut self,
+        name: &str,
+        touched: &mut Touched,
+    ) -> Result<Effect, Refusal> {
+        check_name("the farm", name)?;
+        if name.trim().is_empty() {
+            return Err(Refusal::Invalid("the farm needs a name".into()));
+        }
+        let Some(farm) = &mut self.farm else {
+            return Err(Refusal::NotFound("there is no farm yet".into()));
+        };
+        if farm.name != name {
+            farm.name = name.to_owned();
+            touched.farm();
+        }
+        Ok(Effect::Done)
+    }
+
+    pub(super) fn settings_changed(
+        &mut self,
+        settings: &Settings,
+        touched: &mut Touched,
+    ) -> Result<Effect, Refusal> {
+        if self.settings != *settings {
+            self.settings = settings.clone();
+            touched.record(RecordKey::Settings);
+        }
+        Ok(Effect::Done)
+    }
+
     pub(super) fn node_admitted(
         &mut self,
         ticket: &SecretHash,
@@ -48,11 +80,8 @@ impl State {
                 "this farm does not know the ticket; make a new one on one of its nodes".into(),
             ));
         };
-        let known = self
-            .nodes
-            .values()
-            .find(|node| node.peer_id() == Some(&*new_node.peer_id));
-        if let Some(known) = known {
+        let known = self.index.nodes.peers.get(&new_node.peer_id);
+        if let Some(known) = known.and_then(|known| self.nodes.get(known)) {
             return admitted_before(known, ticket);
         }
         if shown.spent_by.is_some() {
@@ -83,32 +112,46 @@ impl State {
         at: TimestampMs,
         touched: &mut Touched,
     ) -> NodeId {
+        let reach = Reach::Mesh {
+            peer_id: new_node.peer_id.clone(),
+            addresses: new_node.addresses.clone(),
+        };
+        let mut node = self.next_node(&new_node.name, reach, roles, at);
+        node.admitted_by = admitted_by;
+        let id = node.id;
+        self.put_node(node, touched);
+        touched.node_event(WebhookEvent::NodeJoined, id);
+        id
+    }
+
+    /// A node under the next id, to be put into the state.
+    pub(super) fn next_node(
+        &mut self,
+        name: &str,
+        reach: Reach,
+        roles: Roles,
+        at: TimestampMs,
+    ) -> Node {
         let id = self.next_node;
         self.next_node = NodeId(id.0 + 1);
-        let node = Node {
+        Node {
             id,
-            name: self.free_name(&new_node.name),
-            reach: Reach::Mesh {
-                peer_id: new_node.peer_id.clone(),
-                addresses: new_node.addresses.clone(),
-            },
+            name: self.free_name(name),
+            reach,
             web_address: None,
             roles,
             version: String::new(),
             runner: RunnerFacts::default(),
             operator_token: None,
             joined_at: at,
-            admitted_by,
+            admitted_by: None,
             removed: false,
-        };
-        self.nodes.insert(id, node);
-        touched.node(id);
-        id
+        }
     }
 
     /// `name`, or `name-2`, `name-3` and so on where nodes have had it already.
     fn free_name(&self, name: &str) -> String {
-        let is_free = |wanted: &str| self.nodes.values().all(|node| node.name != wanted);
+        let is_free = |wanted: &str| !self.index.nodes.names.contains(wanted);
         if is_free(name) {
             return name.to_owned();
         }
@@ -122,15 +165,24 @@ impl State {
     pub(super) fn node_announced(
         &mut self,
         node: NodeId,
+        addresses: &[String],
         announce: impl FnOnce(&mut Node),
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
         let before = self.member(node)?;
         let mut after = before.clone();
+        let Reach::Mesh {
+            addresses: known, ..
+        } = &mut after.reach
+        else {
+            return Err(Refusal::Invalid(format!(
+                "node {node} speaks only HTTP and does not announce itself as one of the mesh"
+            )));
+        };
+        *known = addresses.to_vec();
         announce(&mut after);
         if *before != after {
-            self.nodes.insert(node, after);
-            touched.node(node);
+            self.put_node(after, touched);
         }
         Ok(Effect::Done)
     }
@@ -143,15 +195,19 @@ impl State {
         at: TimestampMs,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
-        let Some(known) = self.nodes.get_mut(&node) else {
+        let Some(known) = self.nodes.get(&node) else {
             return Err(Refusal::NotFound(format!("this farm has no node {node}")));
         };
         if known.removed {
             return Ok(Effect::Done);
         }
-        known.removed = true;
-        known.operator_token = None;
-        touched.node(node);
+        let removed = Node {
+            removed: true,
+            operator_token: None,
+            ..known.clone()
+        };
+        self.put_node(removed, touched);
+        touched.node_event(WebhookEvent::NodeRemoved, node);
         let leases = self.leases_of(node);
         self.end_leases(&leases, LeaseEnd::NodeLost, at, touched);
         Ok(Effect::Done)

@@ -1,8 +1,10 @@
 //! What one command changed: events for those who watch, rows for the projection.
 
 use super::RecordKey;
+use super::index::JobNote;
 use crate::{
     Change, DeliveryId, Epoch, FileId, JobId, NodeId, SecretHash, TaskId, TokenId, UserId,
+    WebhookEvent,
 };
 
 /// A row of the projection whose values are out of date, named by its key in the state.
@@ -10,6 +12,8 @@ use crate::{
 /// The order puts a job before its tasks, attempts and files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Row {
+    /// The farm's name.
+    Farm,
     Node(NodeId),
     Ticket(SecretHash),
     User(UserId),
@@ -33,9 +37,25 @@ pub(crate) enum Row {
 pub(crate) struct Touched {
     pub(crate) changes: Vec<Change>,
     pub(crate) rows: Vec<Row>,
+    /// For the index, when the command is through.
+    pub(super) job_notes: Vec<JobNote>,
+    /// For webhooks, when the command is through.
+    pub(super) happened: Vec<Happening>,
+}
+
+/// Something that webhooks may want to be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Happening {
+    pub(super) event: WebhookEvent,
+    pub(super) job: Option<JobId>,
+    pub(super) node: Option<NodeId>,
 }
 
 impl Touched {
+    pub(super) fn farm(&mut self) {
+        self.rows.push(Row::Farm);
+    }
+
     pub(super) fn node(&mut self, node: NodeId) {
         self.changes.push(Change::Node(node));
         self.rows.push(Row::Node(node));
@@ -87,6 +107,26 @@ impl Touched {
     pub(super) fn file(&mut self, job: JobId, file: FileId) {
         self.changes.push(Change::File(job, file));
         self.rows.push(Row::File(job, file));
+    }
+
+    pub(super) fn note(&mut self, note: JobNote) {
+        self.job_notes.push(note);
+    }
+
+    pub(super) fn job_event(&mut self, event: WebhookEvent, job: JobId) {
+        self.happened.push(Happening {
+            event,
+            job: Some(job),
+            node: None,
+        });
+    }
+
+    pub(super) fn node_event(&mut self, event: WebhookEvent, node: NodeId) {
+        self.happened.push(Happening {
+            event,
+            job: None,
+            node: Some(node),
+        });
     }
 
     pub(super) fn revoked(&mut self, task: TaskId, epoch: Epoch, node: NodeId) {

@@ -1,8 +1,9 @@
 //! Benches: ours and a peer, in turn, in the same run on the same machine.
 //!
-//! [`render`]: frames; [`transfer`]: scene files in and out, with a [`large_scene`] against
-//! [`nginx`]. A bench gives a [`Report`]; [`report`] prints it.
+//! [`render`]: frames; [`events`]: the live stream; [`transfer`]: scene files in and out, with a
+//! [`large_scene`] against [`nginx`]. A bench gives a [`Report`]; [`report`] prints it.
 
+mod events;
 mod large_scene;
 mod machine;
 mod nginx;
@@ -28,6 +29,8 @@ const LAST_ROUND_STARTS: Duration = Duration::from_secs(230);
 enum Name {
     /// A job of short frames on one node, against Blender alone
     Render,
+    /// A thousand clients of the live stream while 500 frames a second complete
+    Events,
     /// A scene of 2 GiB into one node, against nginx
     Upload,
     /// A scene of 2 GiB out of one node, against nginx
@@ -53,10 +56,12 @@ pub async fn run(arguments: BenchArgs) -> Result<()> {
     let against = arguments.against.as_deref();
     let reports = match arguments.name {
         Name::Render => vec![render::run(against).await?],
+        Name::Events => vec![events::run(against).await?],
         Name::Upload => vec![transfer::run(Direction::Upload, against).await?],
         Name::Download => vec![transfer::run(Direction::Download, against).await?],
         Name::All => vec![
             render::run(against).await?,
+            events::run(None).await?,
             transfer::run(Direction::Upload, against).await?,
             transfer::run(Direction::Download, against).await?,
         ],

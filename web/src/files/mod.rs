@@ -1,6 +1,8 @@
-//! A job's files: the list, and their bytes.
+//! A job's files: the list, their bytes, all of them in one [`archive`], and [`preview`]s.
 
+mod archive;
 mod headers;
+mod preview;
 mod range;
 
 use axum::Json;
@@ -13,7 +15,9 @@ use jiggablend_transfer::{ManifestHash, PeerId, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub(crate) use archive::{__path_archive, archive};
 pub(crate) use headers::safe_file_name;
+pub(crate) use preview::{__path_preview, Previews, preview};
 use range::Wanted;
 
 use crate::access::OwnedJob;

@@ -1,7 +1,7 @@
 //! A runner comes in: it shows a registration token and gets a credential of its own.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::{Extension, Json};
 use jiggablend_raft::{Action, Actor, Command, Effect, NodeId, ProposeError, Refusal, SecretHash};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,9 @@ use crate::connections::Connection;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
 
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// It is as good as the credential that follows from it.
+const KEY_CHARS: std::ops::RangeInclusive<usize> = 32..=255;
 const MAX_NAME_CHARS: usize = 100;
 
 #[derive(Deserialize, ToSchema)]
@@ -26,10 +29,6 @@ pub(crate) struct Registration {
     /// What the farm's people call the runner.
     name: String,
     facts: Facts,
-    /// Makes registering safe to repeat: a secret of at least 32 characters that the runner has
-    /// drawn and kept. The same one again, with the same token, gets the same runner and credential.
-    #[schema(min_length = 32, max_length = 255)]
-    secret: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -44,11 +43,17 @@ pub(crate) struct Registered {
 /// Lets a runner in that speaks only HTTP.
 #[utoipa::path(
     post, path = "/api/runner/register", tag = "runner", request_body = Registration,
+    params((
+        "idempotency-key" = Option<String>, Header, min_length = 32, max_length = 255,
+        description = "Makes registering safe to repeat: a secret that the runner has drawn and \
+            kept. The same one again, with the same token, gets the same runner and credential.",
+    )),
     responses((status = 201, body = Registered)),
 )]
 pub(crate) async fn register(
     State(app): State<App>,
     Extension(connection): Extension<Connection>,
+    headers: HeaderMap,
     ApiJson(registration): ApiJson<Registration>,
 ) -> Result<(StatusCode, Json<Registered>), Problem> {
     let address = connection.address;
@@ -66,7 +71,7 @@ pub(crate) async fn register(
         ));
     }
     let (facts, version) = registration.facts.checked()?;
-    let credential = credential(&app, &registration.token, registration.secret.as_deref())?;
+    let credential = credential(&app, &registration.token, headers.get(IDEMPOTENCY_KEY))?;
     let registered = Action::RunnerRegistered {
         token: SecretHash::of(registration.token.as_bytes()),
         credential: SecretHash::of(credential.as_bytes()),
@@ -95,15 +100,19 @@ pub(crate) async fn register(
 }
 
 /// A new credential, or the one that follows from the runner's own secret, on every node alike.
-fn credential(app: &App, token: &str, secret: Option<&str>) -> Result<String, Problem> {
+fn credential(app: &App, token: &str, secret: Option<&HeaderValue>) -> Result<String, Problem> {
     let Some(secret) = secret else {
         return Ok(format!("{CREDENTIAL_PREFIX}{}", new_secret()));
     };
-    if !(32..=255).contains(&secret.len()) {
-        return Err(invalid(
-            "secret must have from 32 to 255 characters; draw one, or leave it out".to_owned(),
-        ));
-    }
+    let secret = secret.to_str().ok();
+    let secret = secret.filter(|secret| KEY_CHARS.contains(&secret.len()));
+    let secret = secret.ok_or_else(|| {
+        invalid(format!(
+            "{IDEMPOTENCY_KEY} must have from {} to {} visible characters, since the credential follows from it; draw it, or leave it out",
+            KEY_CHARS.start(),
+            KEY_CHARS.end()
+        ))
+    })?;
     let farm_key = app
         .log
         .read(|state| state.farm.as_ref().map(|farm| farm.secret_key));

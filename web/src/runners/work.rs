@@ -8,7 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use jiggablend_raft::{
     Action, Actor, Applied, Change, ContentId, Epoch, Failure, FailureKind, FrameNumber, JobId,
-    NewFile, ProposeError, Refusal, SceneFacts, State as FarmState, TaskState,
+    LeaseEnd, NewFile, ProposeError, Refusal, SceneFacts, State as FarmState, TaskState,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,9 @@ const MAX_RENDER_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 pub(crate) struct Heartbeat {
     /// The tasks that the runner works on, has waiting, or is about to complete.
     holding: Vec<Holding>,
+    /// What it gives back, since it will not do it: others may have it at once.
+    #[serde(default)]
+    released: Vec<Released>,
     /// Frames that it renders at once, where that is not what it registered with.
     #[schema(minimum = 1, maximum = 256)]
     slots: Option<u32>,
@@ -67,6 +70,14 @@ struct Holding {
     fraction: Option<f32>,
     /// The renderer's own words, for example `Sample 12/64`.
     text: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Released {
+    /// `JOB.INDEX`
+    task: String,
+    epoch: Epoch,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -95,9 +106,9 @@ pub(crate) async fn heartbeat(
     runner: RunnerCaller,
     ApiJson(heartbeat): ApiJson<Heartbeat>,
 ) -> Result<Json<HeartbeatAnswer>, Problem> {
-    if heartbeat.holding.len() > MAX_HOLDING {
+    if heartbeat.holding.len().max(heartbeat.released.len()) > MAX_HOLDING {
         return Err(invalid(format!(
-            "holding has more than {MAX_HOLDING} tasks; no runner has so many"
+            "holding or released has more than {MAX_HOLDING} tasks; no runner has so many"
         )));
     }
     if heartbeat
@@ -113,9 +124,14 @@ pub(crate) async fn heartbeat(
         progress.extend(progress_of(runner, lease, held.fraction, held.text)?);
         holding.push(lease);
     }
+    let mut released: Vec<Lease> = Vec::new();
+    for lease in heartbeat.released {
+        released.push((task_of(&lease.task)?.0, lease.epoch));
+    }
     if let Some(facts) = heartbeat.facts {
         announce(&app, runner, facts).await?;
     }
+    give_back(&app, runner, released).await?;
     app.log.read(|state| {
         progress.retain(|news| leases::is_current(state, runner.0, (news.task, news.epoch)));
     });
@@ -163,6 +179,22 @@ fn progress_of(
         fraction,
         text: one_line(&text.unwrap_or_default(), MAX_TEXT_CHARS),
     }))
+}
+
+/// Ends those of the leases that are the runner's.
+async fn give_back(app: &App, runner: RunnerCaller, mut leases: Vec<Lease>) -> Result<(), Problem> {
+    app.log.read(|state| {
+        leases.retain(|lease| leases::is_current(state, runner.0, *lease));
+    });
+    if leases.is_empty() {
+        return Ok(());
+    }
+    let ended = Action::LeasesEnded {
+        leases,
+        reason: LeaseEnd::Released,
+    };
+    app.propose(Actor::Node(runner.0), ended).await?;
+    Ok(())
 }
 
 async fn announce(app: &App, runner: RunnerCaller, facts: Facts) -> Result<(), Problem> {

@@ -3,10 +3,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod archives;
 mod create;
 mod downloads;
 mod live_events;
+mod neighbours;
 mod node;
 mod page_and_health;
+mod previews;
+mod quotas;
+mod resumable_uploads;
 mod sign_in;
 mod uploads;

@@ -58,6 +58,7 @@ pub(super) fn load(connection: &Connection) -> Loaded<(Option<Point>, Keys)> {
     load_tasks(connection, state, &jobs)?;
     load_attempts(connection, state, &jobs)?;
     load_files(connection, state, &jobs)?;
+    state.rebuild_index();
     let keys = keys_of(state, &jobs)?;
     Ok((Some(point), keys))
 }
@@ -122,13 +123,11 @@ fn load_meta(connection: &Connection) -> Loaded<Option<Point>> {
                 created_at: time(row, 12)?,
             }),
         };
-        let state = State {
-            farm,
-            next_node: NodeId(row.get(5)?),
-            last_delivery: DeliveryId(row.get(6)?),
-            audit_next: row.get(7)?,
-            ..State::default()
-        };
+        let mut state = State::default();
+        state.farm = farm;
+        state.next_node = NodeId(row.get(5)?);
+        state.last_delivery = DeliveryId(row.get(6)?);
+        state.audit_next = row.get(7)?;
         found = Some(Point {
             applied,
             membership,
