@@ -1,5 +1,6 @@
 //! Lets nodes in: makes tickets, and admits those who show one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +159,7 @@ impl TicketMaker for FarmDoor {
     async fn make(
         &self,
         actor: Actor,
+        from: Option<IpAddr>,
         roles: Roles,
         ttl: Duration,
         reusable: bool,
@@ -170,7 +172,7 @@ impl TicketMaker for FarmDoor {
             .propose(Command {
                 at,
                 actor,
-                from: None,
+                from,
                 action: Action::TicketCreated {
                     ticket: SecretHash::of(&secret),
                     roles,

@@ -7,6 +7,7 @@
 //! - [`farm`] starts a farm of [`node`] processes, each of which can be killed and restarted.
 //! - [`api`] talks to a node as a client does; [`wire`] is what it says; [`events`] reads the
 //!   live stream.
+//! - [`http_runner`] starts runners that speak only HTTP.
 //! - [`command_line`] runs `jiggablend` as a person would.
 //! - [`wait`] waits for a condition, with a deadline.
 //! - [`schemathesis`] goes through the whole API by its document.
@@ -21,6 +22,7 @@ pub mod command_line;
 mod error;
 pub mod events;
 pub mod farm;
+pub mod http_runner;
 pub mod load_protocol;
 pub mod node;
 pub mod process_tree;

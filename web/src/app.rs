@@ -1,17 +1,21 @@
 //! What every handler can reach.
 
 use std::io;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, ProposeError};
+use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, NodeId, ProposeError};
 use jiggablend_transfer::Content;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{LoginLimits, Passwords};
+use crate::access::Caller;
+use crate::auth::{DevicePolls, Limits, Passwords, Providers};
 use crate::events::Feed;
 use crate::files::Previews;
+use crate::metrics::RequestMetrics;
 use crate::runners::Presence;
 use crate::upload::Parts;
 use crate::{LiveBoard, Neighbours, RunnerGateway, TicketMaker, WebConfig, WebServer};
@@ -23,6 +27,7 @@ const MAX_ARCHIVES: usize = 32;
 const MAX_EVENT_STREAMS: usize = 4096;
 /// Calls on their way to other nodes at the same time.
 const MAX_FORWARDED: usize = 512;
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The web port's shared state. Cheap to clone.
 #[derive(Clone)]
@@ -38,7 +43,9 @@ pub(crate) struct Shared {
     pub(crate) runners: Presence,
     pub(crate) neighbours: Arc<dyn Neighbours>,
     pub(crate) passwords: Passwords,
-    pub(crate) login_limits: LoginLimits,
+    pub(crate) providers: Providers,
+    pub(crate) limits: Limits,
+    pub(crate) device_polls: DevicePolls,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) parts: Parts,
     pub(crate) archives: Arc<Semaphore>,
@@ -46,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) feed: Arc<Feed>,
     pub(crate) forwarded: Arc<Semaphore>,
+    pub(crate) request_metrics: RequestMetrics,
     /// Cancelled when the web port stops: streams end.
     pub(crate) stop: CancellationToken,
 }
@@ -57,9 +65,11 @@ impl App {
         feed: Arc<Feed>,
         stop: CancellationToken,
     ) -> io::Result<Self> {
+        let providers = Providers::new(server.providers);
         let parts = Parts::open(&server.config.uploads)?;
         Ok(Self(Arc::new(Shared {
             config: server.config,
+            providers,
             log: server.log,
             content: server.content,
             live: server.live,
@@ -68,7 +78,8 @@ impl App {
             runners: Presence::default(),
             neighbours: server.neighbours,
             passwords: Passwords::new(),
-            login_limits: LoginLimits::default(),
+            limits: Limits::default(),
+            device_polls: DevicePolls::default(),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
             parts,
             archives: Arc::new(Semaphore::new(MAX_ARCHIVES)),
@@ -76,17 +87,55 @@ impl App {
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
             feed,
             forwarded: Arc::new(Semaphore::new(MAX_FORWARDED)),
+            request_metrics: RequestMetrics::default(),
             stop,
         })))
     }
 
-    /// Proposes `action` at the clock of now; returns when this node's state has it.
+    pub(crate) fn open_event_streams(&self) -> usize {
+        MAX_EVENT_STREAMS - self.event_streams.available_permits()
+    }
+
+    pub(crate) fn running_uploads(&self) -> usize {
+        MAX_UPLOADS - self.uploads.available_permits()
+    }
+
+    /// Returns when this node's state has what the leader's had when this was called, or when that
+    /// takes too long: for what may have been written at another node just now.
+    pub(crate) async fn caught_up(&self) {
+        // Without a leader this node's own state is what there is.
+        let _ = tokio::time::timeout(BARRIER_TIMEOUT, self.log.read_barrier()).await;
+    }
+
+    /// Proposes `action` on the caller's behalf; returns when this node's state has it.
     pub(crate) async fn propose(
         &self,
-        actor: Actor,
+        caller: &Caller,
         action: Action,
     ) -> Result<Effect, ProposeError> {
-        let command = Command::new(actor, action);
+        self.propose_from(caller.actor(), caller.address, action)
+            .await
+    }
+
+    /// Proposes `action` for a node, of itself.
+    pub(crate) async fn propose_for_node(
+        &self,
+        node: NodeId,
+        action: Action,
+    ) -> Result<Effect, ProposeError> {
+        self.log
+            .propose(Command::new(Actor::Node(node), action))
+            .await
+    }
+
+    /// The same for a client that is not signed in yet.
+    pub(crate) async fn propose_from(
+        &self,
+        actor: Actor,
+        address: IpAddr,
+        action: Action,
+    ) -> Result<Effect, ProposeError> {
+        let command = Command::new(actor, action).from(address);
         self.log.propose(command).await
     }
 }

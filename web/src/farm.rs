@@ -133,7 +133,13 @@ pub(crate) async fn make_ticket(
         runner: new.runner,
     };
     let ttl = Duration::from_secs(new.ttl_seconds);
-    let made = app.tickets.make(caller.actor(), roles, ttl, new.reusable);
+    let made = app.tickets.make(
+        caller.actor(),
+        Some(caller.address),
+        roles,
+        ttl,
+        new.reusable,
+    );
     let (ticket, expires_at_ms) = made.await?;
     let view = TicketView {
         ticket,

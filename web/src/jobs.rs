@@ -62,7 +62,7 @@ pub(crate) async fn create(
             video: new.video,
         },
     };
-    app.propose(caller.actor(), created).await?;
+    app.propose(&caller, created).await?;
     refuse_taken_id(&app, &caller, id)?;
     let job = look(&app, &caller, id)?;
     let location = format!("/api/jobs/{id}");
@@ -217,9 +217,7 @@ pub(crate) async fn cancel(
     if app.log.read(is_final) {
         return Err(is_over());
     }
-    let cancelled = app
-        .propose(caller.actor(), Action::JobCancelled { job })
-        .await;
+    let cancelled = app.propose(&caller, Action::JobCancelled { job }).await;
     match cancelled {
         Ok(_) => look(&app, &caller, job).map(IntoResponse::into_response),
         // It ended while the command was on its way.

@@ -5,11 +5,12 @@
 //!
 //! A request goes through [`connections`], finds its line in the table of [`routes`], passes the
 //! guard of [`access`] and reaches its handler: [`auth`], [`jobs`], [`upload`], [`files`],
-//! [`events`], [`farm`], [`health`], or [`page`] for what is no route. [`views`] are the shapes of
+//! [`events`], [`farm`], [`health`], [`metrics`], or [`page`] for what is no route. [`views`] are the shapes of
 //! what they answer, [`problem`]s what they answer when they cannot.
 
 mod access;
 mod app;
+mod audit;
 mod auth;
 mod blend;
 mod connections;
@@ -20,21 +21,30 @@ mod health;
 mod jobs;
 mod json;
 mod live;
+mod metrics;
 mod neighbours;
 mod openapi;
 mod page;
+mod path;
 mod problem;
 mod query;
 mod routes;
 mod runners;
+mod secrets;
 mod server;
+mod settings;
+mod tokens;
 mod upload;
+mod users;
 mod views;
 
 #[cfg(test)]
 mod tests;
 
-pub use auth::ensure_test_user;
+pub use auth::{
+    DiscordConfig, OidcConfig, ProviderConfig, ProviderKind, ProviderUrl, ProviderUrlError,
+    ensure_test_user,
+};
 pub use blend::{BlendError, SceneError, check_scene};
 pub use connections::{Certificates, TlsFiles};
 pub use live::*;

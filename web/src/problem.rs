@@ -19,7 +19,7 @@ macro_rules! problem_kinds {
             }
 
             /// The last part of the problem's `type`.
-            fn name(self) -> &'static str {
+            pub(crate) fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name),* }
             }
 
@@ -31,16 +31,26 @@ macro_rules! problem_kinds {
 }
 
 problem_kinds! {
+    SignInExpired = BAD_REQUEST, "sign-in-expired", "The sign-in is over";
+    AuthorizationPending = BAD_REQUEST, "authorization-pending", "Nobody has approved it yet";
+    SlowDown = BAD_REQUEST, "slow-down", "It asks too often";
+    DeviceExpired = BAD_REQUEST, "expired", "The device's sign-in is over";
+    DeviceDenied = BAD_REQUEST, "denied", "The device's sign-in was refused";
     BadJson = BAD_REQUEST, "bad-json", "The body is not JSON";
     BadUpload = BAD_REQUEST, "bad-upload", "The upload cannot be read";
     TlsNeeded = BAD_REQUEST, "tls-needed", "The node speaks TLS";
     NotSignedIn = UNAUTHORIZED, "not-signed-in", "Not signed in";
     WrongCredentials = UNAUTHORIZED, "wrong-credentials", "Wrong e-mail address or password";
     NotAllowed = FORBIDDEN, "not-allowed", "Not allowed";
+    WrongPassword = FORBIDDEN, "wrong-password", "Wrong password";
+    AccountDisabled = FORBIDDEN, "account-disabled", "The account is disabled";
+    RegistrationRefused = FORBIDDEN, "registration-refused", "The farm takes no such account";
+    SignInRefused = FORBIDDEN, "sign-in-refused", "The provider did not sign in";
     QuotaExceeded = FORBIDDEN, "quota-exceeded", "The quota is used up";
     CrossSite = FORBIDDEN, "cross-site", "The request came from another site";
     NotFound = NOT_FOUND, "not-found", "There is no such route";
     UnknownJob = NOT_FOUND, "unknown-job", "There is no such job";
+    UnknownProvider = NOT_FOUND, "unknown-provider", "There is no such provider";
     UnknownTask = NOT_FOUND, "unknown-task", "There is no such task";
     UnknownRegistrationToken = NOT_FOUND, "unknown-registration-token", "There is no such registration token";
     UnknownFile = NOT_FOUND, "unknown-file", "There is no such file";
@@ -48,6 +58,7 @@ problem_kinds! {
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method";
     UploadStalled = REQUEST_TIMEOUT, "upload-stalled", "The upload stalled";
     Conflict = CONFLICT, "conflict", "It cannot be done in this state";
+    IdentityTaken = CONFLICT, "identity-taken", "The identity is another user's";
     JobIsOver = CONFLICT, "job-is-over", "The job is over";
     SceneIsThere = CONFLICT, "scene-is-there", "The job has its scene file";
     StaleLease = CONFLICT, "stale-lease", "The lease is over";
@@ -57,6 +68,7 @@ problem_kinds! {
     BadRange = RANGE_NOT_SATISFIABLE, "bad-range", "The range lies outside the file";
     InvalidRequest = UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid";
     NoPreview = UNPROCESSABLE_ENTITY, "no-preview", "The file has no preview";
+    IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key was used for another request";
     BadFrames = UNPROCESSABLE_ENTITY, "bad-frames", "The frames are not valid";
     WrongHash = UNPROCESSABLE_ENTITY, "wrong-hash", "The file is not what its hash says";
     WrongPicture = UNPROCESSABLE_ENTITY, "wrong-picture", "The picture does not count";
@@ -66,6 +78,7 @@ problem_kinds! {
     NoScene = UNPROCESSABLE_ENTITY, "no-scene", "The .blend has no scene to render";
     TooManyAttempts = TOO_MANY_REQUESTS, "too-many-attempts", "Too many attempts";
     Internal = INTERNAL_SERVER_ERROR, "internal", "The node made an error";
+    ProviderFailed = BAD_GATEWAY, "provider-failed", "The provider did not answer as it should";
     Busy = SERVICE_UNAVAILABLE, "busy", "The node is busy";
     NoLeader = SERVICE_UNAVAILABLE, "no-leader", "The farm has no leader";
     NotReady = SERVICE_UNAVAILABLE, "not-ready", "The node is not ready";
@@ -142,7 +155,16 @@ impl Problem {
         self.kind.status().is_client_error()
     }
 
-    #[cfg(test)]
+    pub(crate) fn account_disabled() -> Self {
+        let why = "this account is disabled; ask an admin";
+        Self::new(ProblemKind::AccountDisabled, why)
+    }
+
+    pub(crate) fn farm_unknown() -> Self {
+        let why = "this node does not know its farm yet; try again when it has caught up";
+        Self::new(ProblemKind::NotReady, why).retry_after_seconds(2)
+    }
+
     pub(crate) fn kind(&self) -> ProblemKind {
         self.kind
     }
@@ -204,6 +226,9 @@ impl From<ProposeError> for Problem {
                 Self::new(ProblemKind::InvalidRequest, detail)
             }
             ProposeError::Refused(Refusal::NotFound(_)) => Self::new(ProblemKind::NotFound, detail),
+            ProposeError::Refused(Refusal::NotAllowed(_)) => {
+                Self::new(ProblemKind::NotAllowed, detail)
+            }
             ProposeError::Refused(Refusal::QuotaExceeded(_)) => {
                 Self::new(ProblemKind::QuotaExceeded, detail)
             }

@@ -22,8 +22,12 @@ use utoipa_axum::routes;
 
 use crate::access::{Access, Rule, guard};
 use crate::app::App;
+use crate::metrics::observe;
 use crate::problem::{Problem, ProblemKind, as_problem};
-use crate::{auth, events, farm, files, health, jobs, openapi, page, runners, upload};
+use crate::{
+    audit, auth, events, farm, files, health, jobs, metrics, openapi, page, runners, settings,
+    tokens, upload, users,
+};
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -91,12 +95,40 @@ fn the_operation(item: PathItem) -> (Method, Operation) {
 
 #[rustfmt::skip]
 pub(crate) fn table() -> Vec<Route> {
-    use Access::{Admin, JobManager, JobReader, Member, Public, Runner, SignedIn};
+    use Access::{Account, Admin, JobManager, JobReader, Member, Public, Runner, SignedIn};
     vec![
-        Route::new(Public,     routes!(auth::providers)),
-        Route::new(Public,     routes!(auth::login)),
-        Route::new(SignedIn,   routes!(auth::logout)),
-        Route::new(SignedIn,   routes!(auth::me)),
+        Route::new(Public,     routes!(auth::local::providers)),
+        Route::new(Public,     routes!(auth::local::login)),
+        Route::new(Public,     routes!(auth::local::register)),
+        Route::new(SignedIn,   routes!(auth::sessions::logout)),
+        Route::new(SignedIn,   routes!(auth::account::me)),
+        Route::new(Public,     routes!(auth::external::login)),
+        Route::new(Public,     routes!(auth::external::callback)),
+        Route::new(Account,    routes!(auth::external::link)),
+        Route::new(Account,    routes!(auth::external::unlink)),
+        Route::new(Account,    routes!(auth::local::change_password)),
+        Route::new(Account,    routes!(auth::sessions::list)),
+        Route::new(Account,    routes!(auth::sessions::end)),
+        Route::new(Account,    routes!(auth::sessions::end_others)),
+        Route::new(Public,     routes!(auth::device::start)),
+        Route::new(Account,    routes!(auth::device::approve)),
+        Route::new(Public,     routes!(auth::device::token)),
+        Route::new(Account,    routes!(tokens::list)),
+        Route::new(Account,    routes!(tokens::create)),
+        Route::new(Account,    routes!(tokens::revoke)),
+
+        Route::new(Admin,      routes!(users::list)),
+        Route::new(Admin,      routes!(users::create)),
+        Route::new(SignedIn,   routes!(users::names::find)),
+        Route::new(Admin,      routes!(users::get)),
+        Route::new(Admin,      routes!(users::change)),
+        Route::new(Admin,      routes!(users::delete)),
+        Route::new(Admin,      routes!(users::invitations::list)),
+        Route::new(Admin,      routes!(users::invitations::create)),
+        Route::new(Admin,      routes!(users::invitations::revoke)),
+        Route::new(SignedIn,   routes!(settings::get)),
+        Route::new(Admin,      routes!(settings::change)),
+        Route::new(Admin,      routes!(audit::list)),
 
         Route::new(Member,     routes!(jobs::create)),
         Route::new(SignedIn,   routes!(jobs::list)),
@@ -135,6 +167,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(Public,     routes!(openapi::docs_file)),
         Route::new(Public,     routes!(health::live)),
         Route::new(Public,     routes!(health::ready)),
+        Route::new(Admin,      routes!(metrics::metrics)),
     ]
 }
 
@@ -146,9 +179,11 @@ pub(crate) fn router(app: App) -> Router {
             app: app.clone(),
             access: route.access,
         };
+        let counted = app.request_metrics.of_route(&route.method, &route.path);
         let guarded = route
             .handler
-            .route_layer(middleware::from_fn_with_state(rule, guard));
+            .route_layer(middleware::from_fn_with_state(rule, guard))
+            .route_layer(middleware::from_fn_with_state(counted, observe));
         router = router.route(&route.path, guarded);
     }
     let layers = ServiceBuilder::new()

@@ -1,5 +1,6 @@
 //! Starting and stopping the web port.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use jiggablend_transfer::Content;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::auth::ProviderConfig;
 use crate::connections::{self, Certificates, Doors};
 use crate::events::Feeder;
 use crate::upload::sweep_parts;
@@ -32,12 +34,13 @@ pub struct WebConfig {
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
-/// Makes tickets. The node implements it: a ticket names mesh addresses.
+/// Makes tickets, on behalf of a client at the address `from`. The node implements it: a ticket names mesh addresses.
 #[async_trait]
 pub trait TicketMaker: Send + Sync + 'static {
     async fn make(
         &self,
         actor: jiggablend_raft::Actor,
+        from: Option<IpAddr>,
         roles: Roles,
         ttl: Duration,
         reusable: bool,
@@ -51,6 +54,8 @@ pub struct WebServer {
     pub content: Content,
     pub live: LiveBoard,
     pub tickets: Arc<dyn TicketMaker>,
+    /// Where people may sign in beside local accounts.
+    pub providers: Vec<ProviderConfig>,
     pub runners: Arc<dyn RunnerGateway>,
     pub neighbours: Arc<dyn Neighbours>,
 }
@@ -71,12 +76,7 @@ impl WebServer {
         let app = App::new(self, feeder.feed(), stop.clone())?;
         let feeding = tokio::spawn(feeder.run(app.clone()));
         let router = routes::router(app.clone());
-        let neighbours = neighbours::serve(
-            Arc::clone(&app.neighbours),
-            app.log.clone(),
-            router.clone(),
-            stop.clone(),
-        );
+        let neighbours = neighbours::serve(app.clone(), router.clone());
         let clients = connections::serve(listener, doors, router, stop);
         tokio::join!(clients, neighbours, sweep_parts(app));
         feeding.await.map_err(std::io::Error::other)?;

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::assignment::{assignment, leased_epoch};
 use super::group::Group;
 use super::http_runners::HttpRunnersThere;
-use super::scheduler::{Capacity, NewLeases, TASKS_AHEAD};
+use super::scheduler::{Capacity, NewLeases};
 use super::session::{Heard, Session, SessionId};
 use super::{Scheduler, plan_group};
 use crate::link::{Arrival, Condition, Hello, Switchboard, ToLeader, ToNode};
@@ -98,7 +98,7 @@ fn capacity_of(condition: &Condition) -> Capacity {
     Capacity {
         render_slots: condition.render_slots,
         can_encode: condition.can_encode,
-        tasks_ahead: TASKS_AHEAD,
+        asks: false,
     }
 }
 
@@ -255,7 +255,7 @@ impl Reign {
         let capacity = Capacity {
             render_slots,
             can_encode,
-            tasks_ahead: 0,
+            asks: true,
         };
         self.set_right(runner, capacity, &holding);
         for news in progress {
@@ -389,7 +389,7 @@ impl Reign {
 
     /// Pushes the node's leases that it does not hold, as after its restart or a change of leader.
     fn push_all_leases(&mut self, state: &State, node: NodeId, holding: &[(TaskId, Epoch)]) {
-        for (task, epoch) in self.scheduler.leases_of(state, node) {
+        for (task, epoch) in state.leases_of(node) {
             if !holding.contains(&(task, epoch)) {
                 self.push_lease(state, node, task);
             }

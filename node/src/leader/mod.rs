@@ -7,6 +7,7 @@ mod assignment;
 mod duties;
 mod group;
 mod http_runners;
+mod round;
 mod scheduler;
 mod session;
 

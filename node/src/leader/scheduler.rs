@@ -7,6 +7,8 @@ use jiggablend_raft::{
     Epoch, JobId, NodeId, State, Task, TaskId, TaskKind, TaskState, TimestampMs,
 };
 
+use super::round::Round;
+
 /// A runner that is not linked for this long loses its leases. A change of leader takes less.
 pub(super) const LEASE_TIME: Duration = Duration::from_secs(6);
 
@@ -16,7 +18,7 @@ pub(super) const UNHELD_TIME: Duration = Duration::from_secs(10);
 
 /// Every runner of the mesh is kept this many tasks ahead of its slots, so that the next scene
 /// arrives while the current frame renders.
-pub(super) const TASKS_AHEAD: u32 = 1;
+const TASKS_AHEAD: u32 = 1;
 
 /// Job age first, then id, so that every leader decides alike.
 type JobOrder = (TimestampMs, JobId);
@@ -43,8 +45,9 @@ pub(super) struct Scheduler {
 pub(super) struct Capacity {
     pub(super) render_slots: u32,
     pub(super) can_encode: bool,
-    /// What it gets beside that when every slot of every node has something to do.
-    pub(super) tasks_ahead: u32,
+    /// It takes its tasks by asking, and this is what it has and asks for: what it is done with
+    /// makes no room before it says so.
+    pub(super) asks: bool,
 }
 
 /// Leases for one node, to be proposed together.
@@ -58,6 +61,18 @@ impl Capacity {
     /// Tasks that the node works on at once, encodes included.
     fn slots(self) -> u32 {
         self.render_slots.max(u32::from(self.can_encode))
+    }
+
+    /// Whether a node with so many tasks may get another, `ahead` of its slots at most.
+    fn has_room(self, load: u32, ahead: u32) -> bool {
+        let ahead = if self.asks { 0 } else { ahead };
+        self.slots() > 0 && load < self.slots() + ahead
+    }
+
+    /// A lease of a runner that asks has ended.
+    fn is_done_with_one(&mut self) {
+        self.render_slots = self.render_slots.saturating_sub(1);
+        self.can_encode &= self.render_slots > 0;
     }
 
     fn can_do(self, kind: TaskKind) -> bool {
@@ -110,8 +125,13 @@ impl Scheduler {
                 }
             }
             _ => {
-                self.leased.remove(&id);
                 self.unheld.remove(&id);
+                let lessee = self.leased.remove(&id);
+                if let Some(capacity) = lessee.and_then(|node| self.linked.get_mut(&node))
+                    && capacity.asks
+                {
+                    capacity.is_done_with_one();
+                }
             }
         }
     }
@@ -147,7 +167,7 @@ impl Scheduler {
         now: Instant,
     ) -> NewLeases {
         let mut overdue = Vec::new();
-        for (task, epoch) in self.leases_of(state, node) {
+        for (task, epoch) in state.leases_of(node) {
             if holding.contains(&(task, epoch)) {
                 self.unheld.remove(&task);
                 continue;
@@ -171,10 +191,22 @@ impl Scheduler {
     /// ahead; older jobs before newer ones, frames in the order in which they were asked for.
     pub(super) fn schedule(&mut self, state: &State) -> Vec<NewLeases> {
         let mut decided: BTreeMap<NodeId, Vec<(TaskId, Epoch)>> = BTreeMap::new();
+        let mut round = Round::new(state, &self.leased, &self.proposed);
         for ahead in [0, TASKS_AHEAD] {
-            while let Some((node, task, epoch)) = self.next_lease(state, ahead) {
+            let mut by_load = round.by_load(self.linked.keys().copied());
+            while let Some((load, node)) = by_load.pop_first() {
+                let capacity = self.linked[&node];
+                if !capacity.has_room(load, ahead) {
+                    continue;
+                }
+                // Where there is no task for it now, there is none for it later in this round.
+                let Some((task, epoch)) = self.task_for(&round, state, node, capacity) else {
+                    continue;
+                };
                 self.proposed.insert(task, node);
+                round.decide(node, task);
                 decided.entry(node).or_default().push((task, epoch));
+                by_load.insert((round.load(node), node));
             }
         }
         decided
@@ -190,18 +222,9 @@ impl Scheduler {
             .filter(|(_, since)| now.duration_since(**since) >= LEASE_TIME)
             .map(|(node, _)| NewLeases {
                 node: *node,
-                leases: self.leases_of(state, *node),
+                leases: state.leases_of(*node),
             })
             .filter(|expired| !expired.leases.is_empty())
-            .collect()
-    }
-
-    /// The node's current leases, by the state.
-    pub(super) fn leases_of(&self, state: &State, node: NodeId) -> Vec<(TaskId, Epoch)> {
-        self.leased
-            .iter()
-            .filter(|(_, lessee)| **lessee == node)
-            .filter_map(|(id, _)| Some((*id, super::assignment::leased_epoch(state, node, *id)?)))
             .collect()
     }
 
@@ -214,37 +237,20 @@ impl Scheduler {
         self.linked.keys().copied().collect()
     }
 
-    /// One lease for the least loaded node that has room and for which there is a task.
-    fn next_lease(&self, state: &State, ahead: u32) -> Option<(NodeId, TaskId, Epoch)> {
-        let mut by_load: Vec<(u32, NodeId, Capacity)> = self
-            .linked
-            .iter()
-            .map(|(node, capacity)| (self.load(*node), *node, *capacity))
-            .filter(|(load, _, capacity)| {
-                capacity.slots() > 0 && *load < capacity.slots() + ahead.min(capacity.tasks_ahead)
-            })
-            .collect();
-        by_load.sort_by_key(|(load, node, _)| (*load, *node));
-        by_load.into_iter().find_map(|(_, node, capacity)| {
-            let (task, epoch) = self.task_for(state, node, capacity)?;
-            Some((node, task, epoch))
-        })
-    }
-
-    fn load(&self, node: NodeId) -> u32 {
-        let leased = self.leased.iter().filter(|(_, lessee)| **lessee == node);
-        let proposed = self
-            .proposed
-            .iter()
-            .filter(|(task, lessee)| **lessee == node && !self.leased.contains_key(task));
-        (leased.count() + proposed.count()) as u32
-    }
-
-    fn task_for(&self, state: &State, node: NodeId, capacity: Capacity) -> Option<(TaskId, Epoch)> {
+    fn task_for(
+        &self,
+        round: &Round<'_>,
+        state: &State,
+        node: NodeId,
+        capacity: Capacity,
+    ) -> Option<(TaskId, Epoch)> {
         for ((_, job_id), ready) in &self.ready {
             let Some(job) = state.jobs.get(job_id) else {
                 continue;
             };
+            if !round.may_get_more(job.owner) {
+                continue;
+            }
             for index in ready {
                 let id = TaskId {
                     job: *job_id,
@@ -273,356 +279,6 @@ impl Scheduler {
 }
 
 #[cfg(test)]
-pub(super) mod test_state {
-    //! States for tests of the leader's decisions, made by the job log's own `apply`.
-
-    use jiggablend_raft::*;
-
-    pub(crate) fn apply(state: &mut State, at: u64, action: Action) -> Result<Effect, Refusal> {
-        let command = Command {
-            at: TimestampMs(at),
-            actor: Actor::Farm,
-            from: None,
-            action,
-        };
-        state.apply(&command, &mut Vec::new())
-    }
-
-    fn new_node(number: u64) -> NewNode {
-        NewNode {
-            name: format!("node-{number}"),
-            peer_id: format!("peer-{number}"),
-            addresses: Vec::new(),
-            roles: Roles {
-                voter: true,
-                runner: true,
-            },
-        }
-    }
-
-    pub(crate) fn state_with_nodes(count: u64) -> State {
-        let mut state = State::default();
-        let created = Action::FarmCreated {
-            farm: FarmId::of_public_key(&[1; 32]),
-            name: "farm".into(),
-            public_key: [1; 32],
-            secret_key: [2; 32],
-            first_node: new_node(1),
-        };
-        apply(&mut state, 1, created).expect("a new farm");
-        for number in 2..=count {
-            let ticket = SecretHash([number as u8; 32]);
-            let made = Action::TicketCreated {
-                ticket,
-                roles: new_node(number).roles,
-                expires_at: TimestampMs(1_000),
-                reusable: false,
-            };
-            apply(&mut state, 2, made).expect("a ticket");
-            let admitted = Action::NodeAdmitted {
-                ticket,
-                node: new_node(number),
-            };
-            apply(&mut state, 3, admitted).expect("a node");
-        }
-        state
-    }
-
-    fn file(kind: FileKind, node: u64) -> NewFile {
-        NewFile {
-            id: FileId::new(),
-            kind,
-            name: "file".into(),
-            media_type: "application/octet-stream".into(),
-            content: ContentId([9; 32]),
-            size_bytes: 10,
-            holders: vec![NodeId(node)],
-        }
-    }
-
-    pub(crate) fn add_job(state: &mut State, at: u64, frames: &str) -> JobId {
-        let job = JobId::new();
-        let created = Action::JobCreated {
-            job,
-            name: "job".into(),
-            owner: Owner::Operator(NodeId(1)),
-            settings: JobSettings {
-                frames: Some(frames.parse().expect("frames")),
-                video: true,
-            },
-        };
-        apply(state, at, created).expect("a job");
-        let scene = Action::SceneAdded {
-            job,
-            file: file(FileKind::Scene, 1),
-            scene_frames: frames.parse().expect("frames"),
-        };
-        apply(state, at, scene).expect("a scene");
-        job
-    }
-
-    pub(crate) fn commit(state: &mut State, task: TaskId, epoch: Epoch) {
-        let committed = Action::TaskCommitted {
-            task,
-            epoch,
-            output: file(FileKind::Frame, 1),
-            log: None,
-            render_ms: 5,
-        };
-        apply(state, 50, committed).expect("a commit");
-    }
-
-    pub(crate) fn fail(state: &mut State, task: TaskId, epoch: Epoch) {
-        let failed = Action::TaskFailed {
-            task,
-            epoch,
-            failure: Failure {
-                kind: FailureKind::Crashed,
-                message: "it crashed".into(),
-            },
-            log: None,
-        };
-        apply(state, 50, failed).expect("a failure");
-    }
-}
-
+pub(super) mod test_state;
 #[cfg(test)]
-mod tests {
-    use jiggablend_raft::{Action, LeaseEnd};
-
-    use super::test_state::{add_job, apply, commit, fail, state_with_nodes};
-    use super::*;
-
-    const RENDERS: Capacity = Capacity {
-        render_slots: 1,
-        can_encode: true,
-        tasks_ahead: TASKS_AHEAD,
-    };
-
-    /// Carries decided leases out, as the duties do.
-    fn carry_out(scheduler: &mut Scheduler, state: &mut State, decided: &[NewLeases]) {
-        for new in decided {
-            let leased = Action::TasksLeased {
-                node: new.node,
-                leases: new.leases.clone(),
-            };
-            apply(state, 20, leased).expect("leases");
-            scheduler.proposal_ended(state, new, Instant::now());
-        }
-    }
-
-    fn indexes(new: &NewLeases) -> Vec<u32> {
-        new.leases.iter().map(|(task, _)| task.index).collect()
-    }
-
-    #[test]
-    fn every_slot_is_filled_before_anyone_gets_a_task_ahead() {
-        let mut state = state_with_nodes(3);
-        add_job(&mut state, 10, "1-4");
-        let mut scheduler = Scheduler::new(&state, Instant::now());
-        for node in 1..=3 {
-            scheduler.linked(NodeId(node), RENDERS);
-        }
-        let decided = scheduler.schedule(&state);
-        let by_node: Vec<(u64, Vec<u32>)> = decided
-            .iter()
-            .map(|new| (new.node.0, indexes(new)))
-            .collect();
-        assert_eq!(by_node, [(1, vec![0, 3]), (2, vec![1]), (3, vec![2])]);
-        assert_eq!(
-            scheduler.schedule(&state),
-            [],
-            "what is proposed is not proposed twice"
-        );
-    }
-
-    #[test]
-    fn a_runner_that_asks_for_its_tasks_gets_no_more_than_it_asked_for() {
-        let mut state = state_with_nodes(2);
-        add_job(&mut state, 10, "1-9");
-        let mut scheduler = Scheduler::new(&state, Instant::now());
-        let asks = |render_slots| Capacity {
-            render_slots,
-            can_encode: render_slots > 0,
-            tasks_ahead: 0,
-        };
-        scheduler.linked(NodeId(2), asks(0));
-        assert_eq!(scheduler.schedule(&state), [], "it asks for nothing");
-        scheduler.linked(NodeId(2), asks(1));
-        let decided = scheduler.schedule(&state);
-        assert_eq!(indexes(&decided[0]), [0]);
-        carry_out(&mut scheduler, &mut state, &decided);
-        assert_eq!(scheduler.schedule(&state), []);
-        scheduler.linked(NodeId(2), asks(3));
-        assert_eq!(indexes(&scheduler.schedule(&state)[0]), [1, 2]);
-    }
-
-    #[test]
-    fn a_runner_gets_a_new_task_for_each_that_it_commits() {
-        let mut state = state_with_nodes(1);
-        let job = add_job(&mut state, 10, "1-4");
-        let mut scheduler = Scheduler::new(&state, Instant::now());
-        scheduler.linked(NodeId(1), RENDERS);
-        let decided = scheduler.schedule(&state);
-        carry_out(&mut scheduler, &mut state, &decided);
-        assert_eq!(indexes(&decided[0]), [0, 1]);
-        let first = TaskId { job, index: 0 };
-        commit(&mut state, first, Epoch(1));
-        scheduler.task_changed(&state, first, Instant::now());
-        assert_eq!(indexes(&scheduler.schedule(&state)[0]), [2]);
-    }
-
-    #[test]
-    fn older_jobs_go_first() {
-        let mut state = state_with_nodes(1);
-        let newer = add_job(&mut state, 20, "1-2");
-        let older = add_job(&mut state, 10, "1-1");
-        let mut scheduler = Scheduler::new(&state, Instant::now());
-        scheduler.linked(NodeId(1), RENDERS);
-        let decided = scheduler.schedule(&state);
-        let jobs: Vec<JobId> = decided[0].leases.iter().map(|(task, _)| task.job).collect();
-        assert_eq!(jobs, [older, newer]);
-    }
-
-    #[test]
-    fn a_failed_task_goes_to_another_node_where_there_is_one() {
-        let mut state = state_with_nodes(2);
-        let job = add_job(&mut state, 10, "1-1");
-        let mut scheduler = Scheduler::new(&state, Instant::now());
-        scheduler.linked(NodeId(1), RENDERS);
-        let decided = scheduler.schedule(&state);
-        carry_out(&mut scheduler, &mut state, &decided);
-        let task = TaskId { job, index: 0 };
-        fail(&mut state, task, Epoch(1));
-        scheduler.task_changed(&state, task, Instant::now());
-        scheduler.linked(NodeId(2), RENDERS);
-        let decided = scheduler.schedule(&state);
-        assert_eq!(decided[0].node, NodeId(2));
-        assert_eq!(decided[0].leases, [(task, Epoch(2))]);
-
-        scheduler.proposal_ended(&state, &decided[0], Instant::now());
-        scheduler.unlinked(NodeId(2), Instant::now());
-        assert_eq!(
-            scheduler.schedule(&state)[0].node,
-            NodeId(1),
-            "alone, it tries again itself"
-        );
-    }
-
-    #[test]
-    fn a_node_without_blender_gets_the_encode_only() {
-        let mut state = state_with_nodes(2);
-        let job = add_job(&mut state, 10, "1-2");
-        let mut scheduler = Scheduler::new(&state, Instant::now());
-        let encodes = Capacity {
-            render_slots: 0,
-            can_encode: true,
-            tasks_ahead: TASKS_AHEAD,
-        };
-        scheduler.linked(NodeId(2), encodes);
-        assert_eq!(scheduler.schedule(&state), []);
-        scheduler.linked(
-            NodeId(1),
-            Capacity {
-                render_slots: 1,
-                can_encode: false,
-                tasks_ahead: TASKS_AHEAD,
-            },
-        );
-        let decided = scheduler.schedule(&state);
-        carry_out(&mut scheduler, &mut state, &decided);
-        for index in 0..2 {
-            commit(&mut state, TaskId { job, index }, Epoch(1));
-        }
-        for index in 0..3 {
-            scheduler.task_changed(&state, TaskId { job, index }, Instant::now());
-        }
-        let decided = scheduler.schedule(&state);
-        assert_eq!(
-            (decided[0].node, indexes(&decided[0])),
-            (NodeId(2), vec![2])
-        );
-    }
-
-    #[test]
-    fn a_node_that_is_gone_keeps_its_leases_for_their_time_and_no_longer() {
-        let mut state = state_with_nodes(2);
-        let job = add_job(&mut state, 10, "1-1");
-        let start = Instant::now();
-        let mut scheduler = Scheduler::new(&state, start);
-        scheduler.linked(NodeId(1), RENDERS);
-        let decided = scheduler.schedule(&state);
-        carry_out(&mut scheduler, &mut state, &decided);
-        scheduler.unlinked(NodeId(1), start);
-        assert_eq!(scheduler.expired(&state, start + LEASE_TIME / 2), []);
-        let expired = scheduler.expired(&state, start + LEASE_TIME);
-        let task = TaskId { job, index: 0 };
-        assert_eq!(expired[0].leases, [(task, Epoch(1))]);
-
-        let ended = Action::LeasesEnded {
-            leases: expired[0].leases.clone(),
-            reason: LeaseEnd::NodeLost,
-        };
-        apply(&mut state, 30, ended).expect("ended");
-        scheduler.task_changed(&state, task, Instant::now());
-        scheduler.linked(NodeId(2), RENDERS);
-        assert_eq!(scheduler.schedule(&state)[0].leases, [(task, Epoch(2))]);
-    }
-
-    #[test]
-    fn a_lease_of_a_node_that_was_never_linked_ends_too() {
-        let mut state = state_with_nodes(2);
-        let job = add_job(&mut state, 10, "1-1");
-        let start = Instant::now();
-        let mut scheduler = Scheduler::new(&state, start);
-        // Proposed by an earlier leader, applied under this one; node 2 died in between.
-        let task = TaskId { job, index: 0 };
-        let leased = Action::TasksLeased {
-            node: NodeId(2),
-            leases: vec![(task, Epoch(1))],
-        };
-        apply(&mut state, 20, leased).expect("a lease");
-        scheduler.task_changed(&state, task, start);
-        let expired = scheduler.expired(&state, start + LEASE_TIME);
-        assert_eq!(expired[0].leases, [(task, Epoch(1))]);
-    }
-
-    #[test]
-    fn a_lease_that_a_linked_runner_cannot_hold_ends() {
-        let mut state = state_with_nodes(1);
-        let job = add_job(&mut state, 10, "1-1");
-        let start = Instant::now();
-        let mut scheduler = Scheduler::new(&state, start);
-        scheduler.linked(NodeId(1), RENDERS);
-        let decided = scheduler.schedule(&state);
-        carry_out(&mut scheduler, &mut state, &decided);
-        let task = TaskId { job, index: 0 };
-        let lease = (task, Epoch(1));
-        let mut held = |holding: &[(TaskId, Epoch)], now| {
-            scheduler.held(&state, NodeId(1), holding, now).leases
-        };
-        assert_eq!(held(&[], start), []);
-        assert_eq!(held(&[lease], start + UNHELD_TIME), []);
-        let later = start + UNHELD_TIME * 2;
-        assert_eq!(held(&[], later), [], "the time starts anew");
-        assert_eq!(held(&[], later + UNHELD_TIME), [lease]);
-    }
-
-    #[test]
-    fn a_new_leader_gives_known_runners_the_time_of_a_lease_to_come_back() {
-        let mut state = state_with_nodes(2);
-        add_job(&mut state, 10, "1-2");
-        let start = Instant::now();
-        let mut old = Scheduler::new(&state, start);
-        old.linked(NodeId(2), RENDERS);
-        let decided = old.schedule(&state);
-        carry_out(&mut old, &mut state, &decided);
-
-        let mut new = Scheduler::new(&state, start);
-        assert_eq!(new.expired(&state, start), []);
-        assert_eq!(new.expired(&state, start + LEASE_TIME).len(), 1);
-        new.linked(NodeId(2), RENDERS);
-        assert_eq!(new.expired(&state, start + LEASE_TIME), []);
-        assert_eq!(new.leases_of(&state, NodeId(2)).len(), 2);
-    }
-}
+mod tests;

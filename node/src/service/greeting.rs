@@ -45,7 +45,9 @@ impl Greeting<'_> {
             runner: true,
         };
         let actor = Actor::Operator(self.membership.node);
-        let (ticket, _) = door.make(actor, roles, FIRST_TICKET_TTL, false).await?;
+        let (ticket, _) = door
+            .make(actor, None, roles, FIRST_TICKET_TTL, false)
+            .await?;
         Ok(format!("jiggablend node join {ticket}"))
     }
 

@@ -10,7 +10,7 @@ use jiggablend_web::{Certificates, TlsFiles};
 use tokio::net::TcpListener;
 
 use super::entry::{beacon, introduced_members};
-use super::local_auth::LocalAuth;
+use super::sign_in::SignInSettings;
 use crate::cli::{DoorOptions, NodeOptions};
 use crate::data_dir::{DataDir, Membership};
 use crate::mesh_transport::{MeshTransport, serve_job_log};
@@ -21,7 +21,7 @@ const SNAPSHOT_EVERY: u64 = 10_000;
 /// See the module.
 pub(super) struct Ground {
     pub(super) data: DataDir,
-    pub(super) local_auth: LocalAuth,
+    pub(super) sign_in: SignInSettings,
     pub(super) store: ContentStore,
     pub(super) mesh: Mesh,
     pub(super) certificates: Option<Arc<Certificates>>,
@@ -31,7 +31,7 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) async fn prepare(options: &NodeOptions) -> anyhow::Result<Self> {
-        let local_auth = LocalAuth::from_environment()?;
+        let sign_in = SignInSettings::from_environment()?;
         let certificates = certificates(&options.doors)?;
         let data = DataDir::open(
             &options.data.path(),
@@ -56,7 +56,7 @@ impl Ground {
         .await?;
         Ok(Self {
             data,
-            local_auth,
+            sign_in,
             store,
             mesh,
             certificates,

@@ -6,7 +6,7 @@ mod entry;
 mod greeting;
 mod ground;
 mod housekeeping;
-mod local_auth;
 mod running;
+mod sign_in;
 
 pub(crate) use running::{join, node_name, start};

@@ -22,7 +22,7 @@ use super::entry::{
 use super::greeting::Greeting;
 use super::ground::{Ground, local_url, public_url};
 use super::housekeeping::Housekeeper;
-use super::local_auth::LocalAuth;
+use super::sign_in::SignInSettings;
 use crate::admission::FarmDoor;
 use crate::cli::{Endpoint, NodeJoinArgs, NodeOptions, NodeStartArgs};
 use crate::data_dir::{DataDir, Membership};
@@ -156,7 +156,7 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let Ground {
             data,
-            local_auth,
+            sign_in,
             store,
             mesh,
             certificates,
@@ -237,16 +237,12 @@ impl Running {
             operator_token: SecretHash::of(operator_token.as_bytes()),
         };
         tasks.spawn(announcer.run(stop.clone()));
-        tasks.spawn(make_test_user(
-            log.clone(),
-            local_auth.clone(),
-            stop.clone(),
-        ));
+        tasks.spawn(make_test_user(log.clone(), sign_in.clone(), stop.clone()));
 
         let server = WebServer {
             config: WebConfig {
                 node,
-                local_auth: local_auth.enabled,
+                local_auth: sign_in.local_auth,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
                 uploads: data.uploads(),
                 copies: options.copies as usize,
@@ -257,6 +253,7 @@ impl Running {
             content: content.clone(),
             live,
             tickets: door.clone(),
+            providers: sign_in.providers,
             runners: Arc::new(http_runners),
             neighbours: Arc::new(MeshNeighbours::new(mesh.clone(), log.clone())),
         };
@@ -386,9 +383,9 @@ fn node_ids(log: JobLog) -> NodeIds {
 }
 
 /// The test user is made once the farm has a leader, however long that takes.
-async fn make_test_user(log: JobLog, auth: LocalAuth, stop: CancellationToken) {
+async fn make_test_user(log: JobLog, sign_in: SignInSettings, stop: CancellationToken) {
     let made = async {
-        let Some((email, password)) = auth.test_user else {
+        let Some((email, password)) = sign_in.test_user else {
             return;
         };
         while let Err(error) = ensure_test_user(&log, &email, &password).await {

@@ -19,7 +19,9 @@ use jiggablend_raft::{
 };
 use jiggablend_testnet::load_protocol::{Applied, Ready, Request, Run, Sample};
 use jiggablend_transfer::{Content, ContentStore, Identity, Mesh, MeshConfig};
-use jiggablend_web::{LiveBoard, TicketMaker, WebConfig, WebServer};
+use jiggablend_web::{
+    LiveBoard, RunnerCondition, RunnerGateway, TicketMaker, WebConfig, WebServer,
+};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until};
@@ -76,6 +78,13 @@ impl TicketMaker for NoTickets {
     }
 }
 
+/// No runner of a bench speaks HTTP.
+struct NoRunners;
+
+impl RunnerGateway for NoRunners {
+    fn heard(&self, _condition: RunnerCondition) {}
+}
+
 pub(crate) async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
     let data = &arguments.data;
     let identity = Identity::load_or_create(&data.join("identity.key"))?;
@@ -125,6 +134,7 @@ pub(crate) async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
         content,
         live: LiveBoard::default(),
         tickets: Arc::new(NoTickets),
+        runners: Arc::new(NoRunners),
     };
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(listener, stop.clone()));

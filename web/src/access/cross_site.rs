@@ -10,7 +10,7 @@ use crate::problem::{Problem, ProblemKind};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// `host` is the host and port that the client called.
-pub(super) fn refuse(headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
+pub(crate) fn refuse(headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
     if is_from_here(headers, host) {
         return Ok(());
     }

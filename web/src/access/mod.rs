@@ -5,16 +5,19 @@ mod caller;
 mod cookie;
 mod cross_site;
 
+use axum::Extension;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::header;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
-use jiggablend_raft::{Job, JobId};
+use jiggablend_raft::{Job, JobId, Scope};
 
-pub(crate) use caller::{Caller, Credential, Identity};
+pub(crate) use caller::{API_TOKEN_PREFIX, Caller, Credential, Identity};
 pub(crate) use cookie::{
     PLAIN_NAME as PLAIN_COOKIE, SESSION_LIFE, ended_cookie, new_secret, session_cookie,
 };
+pub(crate) use cross_site::refuse as refuse_cross_site;
 
 use crate::app::App;
 use crate::connections::Connection;
@@ -27,16 +30,34 @@ pub(crate) enum Access {
     Public,
     /// Any account, and operators.
     SignedIn,
+    /// Any account, for what is its own: tokens, sessions, password, identities.
+    Account,
     /// Signed in, and not with an account that may only look.
     Member,
     /// May see the job that `{id}` in the path names. For others there is no such job.
     JobReader,
-    /// May see that job, and not only look.
+    /// May see that job and manage it: its owner, whoever it is shared with to manage, admins.
     JobManager,
+    /// Its owner, and admins.
+    JobOwner,
     /// Admins, and whoever owns a node's machine.
     Admin,
+    /// The same, and what they made a token for.
+    Metrics,
     /// A runner that speaks only HTTP, by its own credential; it reaches nothing else.
     Runner,
+}
+
+impl Access {
+    /// What an API token must be good for.
+    fn scope(self, is_safe: bool) -> Option<Scope> {
+        match self {
+            Self::Public | Self::Metrics | Self::Runner => None,
+            Self::Account | Self::Admin => Some(Scope::Admin),
+            _ if is_safe => Some(Scope::Read),
+            _ => Some(Scope::Jobs),
+        }
+    }
 }
 
 /// The rule of one route, as the middleware's state.
@@ -46,7 +67,7 @@ pub(crate) struct Rule {
     pub(crate) access: Access,
 }
 
-/// The job of the path, which the caller may see.
+/// The job of the path, with which the caller may do what the route does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OwnedJob(pub(crate) JobId);
 
@@ -54,6 +75,7 @@ pub(crate) struct OwnedJob(pub(crate) JobId);
 /// handler who calls.
 pub(crate) async fn guard(
     State(rule): State<Rule>,
+    Extension(connection): Extension<Connection>,
     params: RawPathParams,
     mut request: Request,
     next: Next,
@@ -63,61 +85,95 @@ pub(crate) async fn guard(
         request.extensions_mut().insert(runner);
         return Ok(next.run(request).await);
     }
-    let caller = caller::of_request(&rule.app, request.headers());
+    let headers = request.headers();
+    let caller = caller::of_request(&rule.app, headers, connection.address);
     let has_token = caller.as_ref().is_some_and(Caller::has_token);
-    if !request.method().is_safe() && !has_token {
-        let connection = request.extensions().get::<Connection>();
-        let host = connection.and_then(|connection| connection.host.as_deref());
-        cross_site::refuse(request.headers(), host)?;
+    let is_safe = request.method().is_safe();
+    // A connection that is upgraded can do anything afterwards.
+    if (!is_safe || headers.contains_key(header::UPGRADE)) && !has_token {
+        cross_site::refuse(headers, connection.host.as_deref())?;
     }
-    match (rule.access, caller) {
-        (Access::Public, caller) => {
-            if let Some(caller) = caller {
-                request.extensions_mut().insert(caller);
-            }
-        }
-        (_, None) => return Err(Problem::not_signed_in()),
-        (access, Some(caller)) => {
-            check_role(access, &caller)?;
-            if matches!(access, Access::JobReader | Access::JobManager) {
-                let job = visible_job(&rule.app, &caller, &params)?;
-                request.extensions_mut().insert(OwnedJob(job));
-            }
+    if rule.access == Access::Public {
+        if let Some(caller) = caller {
             request.extensions_mut().insert(caller);
         }
+        return Ok(next.run(request).await);
     }
+    let caller = caller.ok_or_else(Problem::not_signed_in)?;
+    check_caller(rule.access, is_safe, &caller)?;
+    if let Some(job) = checked_job(&rule, &caller, &params)? {
+        request.extensions_mut().insert(OwnedJob(job));
+    }
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-fn check_role(access: Access, caller: &Caller) -> Result<(), Problem> {
+/// Whether such a caller may call such a route at all.
+fn check_caller(access: Access, is_safe: bool, caller: &Caller) -> Result<(), Problem> {
+    let refused = |why: &str| Err(Problem::new(ProblemKind::NotAllowed, why));
+    if let Some(scope) = access.scope(is_safe)
+        && !caller.has_scope(scope)
+    {
+        let needed = match scope {
+            Scope::Read => "read",
+            Scope::Jobs => "jobs",
+            Scope::Admin => "admin",
+            Scope::Metrics => "metrics",
+        };
+        let why = format!("this token has not the scope '{needed}'; make one that has");
+        return Err(Problem::new(ProblemKind::NotAllowed, why));
+    }
     match access {
-        Access::Public | Access::SignedIn | Access::JobReader => Ok(()),
-        Access::Member | Access::JobManager if caller.may_change() => Ok(()),
-        Access::Member | Access::JobManager => Err(Problem::new(
-            ProblemKind::NotAllowed,
-            "this account may only look; ask an admin for the role of a member",
-        )),
-        Access::Admin if caller.sees_all() => Ok(()),
+        Access::Member | Access::JobManager | Access::JobOwner if !caller.may_change() => {
+            refused("this account may only look; ask an admin for the role of a member")
+        }
+        Access::Admin if !caller.is_admin() => {
+            refused("this is for admins; ask one, or use the command line on a node")
+        }
+        Access::Metrics if !caller.may_read_metrics() => {
+            refused("this is for admins, and for tokens of theirs with the scope 'metrics'")
+        }
+        Access::Account if caller.user().is_none() => {
+            refused("a node's operator has no account of its own; sign in as a user")
+        }
         Access::Runner => Err(Problem::not_signed_in()),
-        Access::Admin => Err(Problem::new(
-            ProblemKind::NotAllowed,
-            "this is for admins; ask one, or use the command line on a node",
-        )),
+        _ => Ok(()),
     }
 }
 
-fn visible_job(app: &App, caller: &Caller, params: &RawPathParams) -> Result<JobId, Problem> {
+/// The job of the path where the rule is about one. Who may not see it learns nothing of it.
+fn checked_job(
+    rule: &Rule,
+    caller: &Caller,
+    params: &RawPathParams,
+) -> Result<Option<JobId>, Problem> {
+    let is_about_job = matches!(
+        rule.access,
+        Access::JobReader | Access::JobManager | Access::JobOwner
+    );
+    if !is_about_job {
+        return Ok(None);
+    }
     let text = params
         .iter()
         .find_map(|(name, value)| (name == "id").then_some(value))
         .unwrap_or_default();
     let unknown = || Problem::unknown_job(text);
     let id: JobId = text.parse().map_err(|_| unknown())?;
-    let is_visible = app.log.read(|state| {
+    rule.app.log.read(|state| {
         let job: Option<&Job> = state.jobs.get(&id);
-        job.is_some_and(|job| caller.may_see(job))
-    });
-    if is_visible { Ok(id) } else { Err(unknown()) }
+        let job = job.filter(|job| caller.may_see(job)).ok_or_else(unknown)?;
+        let may = match rule.access {
+            Access::JobManager => caller.may_manage(job),
+            Access::JobOwner => caller.may_own(job),
+            _ => true,
+        };
+        if may {
+            return Ok(Some(id));
+        }
+        let why = "this job is shared with you, but not for this; ask its owner";
+        Err(Problem::new(ProblemKind::NotAllowed, why))
+    })
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

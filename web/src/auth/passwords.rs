@@ -6,7 +6,7 @@ use std::time::Duration;
 use argon2::password_hash::SaltString;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::{Problem, ProblemKind};
 
@@ -19,7 +19,7 @@ const LANES: u32 = 1;
 const HASHES_AT_ONCE: usize = 2;
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Longer ones are wrong, unread.
-const MAX_PASSWORD_BYTES: usize = 1024;
+pub(super) const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// Verifies passwords.
 pub(crate) struct Passwords {
@@ -46,18 +46,7 @@ impl Passwords {
         if password.len() > MAX_PASSWORD_BYTES {
             return Ok(false);
         }
-        let busy = |_| {
-            Problem::new(
-                ProblemKind::Busy,
-                "too many are signing in at this moment; try again in a few seconds",
-            )
-            .retry_after_seconds(5)
-        };
-        let waiting = Arc::clone(&self.hashing).acquire_owned();
-        let permit = tokio::time::timeout(MAX_WAIT, waiting)
-            .await
-            .map_err(busy)?
-            .expect("nobody closes the semaphore");
+        let permit = self.permit().await?;
         let exists = expected.is_some();
         let phc = match expected {
             Some(phc) => phc,
@@ -76,18 +65,40 @@ impl Passwords {
         let matches = matches.await.ok().flatten().is_some();
         Ok(exists && matches)
     }
+
+    /// Hashes a new password, as a PHC string.
+    pub(crate) async fn hash(&self, password: String) -> Result<String, Problem> {
+        let permit = self.permit().await?;
+        // The permit stays with the work, though nobody may wait for it any more.
+        let hashing = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            hash_now(&password)
+        });
+        Ok(hashing.await.expect("hashing does not panic"))
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let waiting = Arc::clone(&self.hashing).acquire_owned();
+        let permit = tokio::time::timeout(MAX_WAIT, waiting).await.map_err(|_| {
+            let why = "too many are signing in at this moment; try again in a few seconds";
+            Problem::new(ProblemKind::Busy, why).retry_after_seconds(5)
+        })?;
+        Ok(permit.expect("nobody closes the semaphore"))
+    }
 }
 
 /// Hashes a password with a fresh salt, as a PHC string.
 pub(super) async fn hash(password: String) -> String {
-    let hashing = tokio::task::spawn_blocking(move || {
-        let salt = SaltString::generate(&mut OsRng);
-        argon2id()
-            .hash_password(password.as_bytes(), &salt)
-            .expect("the parameters are valid and the password is short")
-            .to_string()
-    });
+    let hashing = tokio::task::spawn_blocking(move || hash_now(&password));
     hashing.await.expect("hashing does not panic")
+}
+
+fn hash_now(password: &str) -> String {
+    let salt = SaltString::generate(&mut OsRng);
+    argon2id()
+        .hash_password(password.as_bytes(), &salt)
+        .expect("the parameters are valid and the password is short")
+        .to_string()
 }
 
 fn argon2id() -> Argon2<'static> {

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use super::{find, headers, holders, unreadable};
 use crate::access::OwnedJob;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 
 const DEFAULT_WIDTH: u32 = 256;
 const JPEG_QUALITY: u8 = 82;
@@ -60,14 +61,13 @@ pub(crate) async fn preview(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
     Path((_, id)): Path<(String, String)>,
-    query: Result<Query<PreviewQuery>, axum::extract::rejection::QueryRejection>,
+    ApiQuery(query): ApiQuery<PreviewQuery>,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
-    let invalid = |why: String| Problem::new(ProblemKind::InvalidRequest, why);
-    let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
     let width_px = query.width.unwrap_or(DEFAULT_WIDTH);
     if !(64..=1024).contains(&width_px) {
-        return Err(invalid("width must be 64 to 1024".to_owned()));
+        let why = "width must be 64 to 1024";
+        return Err(Problem::new(ProblemKind::InvalidRequest, why));
     }
     let file = find(&app, job, &id)?;
     let format = format_of(&file)?;

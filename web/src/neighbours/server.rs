@@ -12,13 +12,12 @@ use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use jiggablend_raft::JobLog;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{CLIENT_ADDRESS, CLIENT_TLS, NeighbourStream, Neighbours};
+use super::{CLIENT_ADDRESS, CLIENT_TLS, NeighbourStream};
+use crate::app::App;
 use crate::connections::Connection;
 use crate::problem::{Problem, ProblemKind};
 
@@ -26,8 +25,6 @@ use crate::problem::{Problem, ProblemKind};
 const MAX_CALLS: usize = 512;
 /// The other node opens a stream and sends the head at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long this node's state may need to know what the other one knew.
-const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long calls in flight may go on once this node stops.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -35,30 +32,25 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Forwarded;
 
-/// Answers members' calls until `stop` is cancelled or there is no mesh any more.
-pub(crate) async fn serve(
-    neighbours: Arc<dyn Neighbours>,
-    log: JobLog,
-    router: Router,
-    stop: CancellationToken,
-) {
+/// Answers members' calls until the web port stops or there is no mesh any more.
+pub(crate) async fn serve(app: App, router: Router) {
     let places = Arc::new(Semaphore::new(MAX_CALLS));
     let mut calls = JoinSet::new();
     loop {
         let next = async {
             let place = places.clone().acquire_owned().await;
             let place = place.expect("nobody closes the semaphore");
-            Some((neighbours.accept().await?, place))
+            Some((app.neighbours.accept().await?, place))
         };
         let (stream, place) = tokio::select! {
-            () = stop.cancelled() => break,
+            () = app.stop.cancelled() => break,
             Some(_) = calls.join_next() => continue,
             next = next => match next {
                 Some(next) => next,
                 None => break,
             },
         };
-        let answering = answer_one(stream, log.clone(), router.clone());
+        let answering = answer_one(stream, app.clone(), router.clone());
         calls.spawn(async move {
             if let Err(error) = answering.await {
                 tracing::debug!(%error, "a call of another node broke off");
@@ -73,14 +65,14 @@ pub(crate) async fn serve(
 
 async fn answer_one(
     stream: Box<dyn NeighbourStream>,
-    log: JobLog,
+    app: App,
     router: Router,
 ) -> hyper::Result<()> {
     let service = tower::service_fn(move |request: Request<_>| {
-        let (log, router) = (log.clone(), router.clone());
+        let (app, router) = (app.clone(), router.clone());
         async move {
             let request = request.map(Body::new);
-            Ok::<Response, Infallible>(answer(&log, router, request).await)
+            Ok::<Response, Infallible>(answer(&app, router, request).await)
         }
     });
     Builder::new()
@@ -91,7 +83,7 @@ async fn answer_one(
         .await
 }
 
-async fn answer(log: &JobLog, router: Router, mut request: Request) -> Response {
+async fn answer(app: &App, router: Router, mut request: Request) -> Response {
     let Some(connection) = told_connection(request.headers()) else {
         let why = "a call between nodes must name the client's address";
         return Problem::new(ProblemKind::InvalidRequest, why).into_response();
@@ -101,9 +93,8 @@ async fn answer(log: &JobLog, router: Router, mut request: Request) -> Response 
     headers.remove(CLIENT_TLS);
     request.extensions_mut().insert(connection);
     request.extensions_mut().insert(Forwarded);
-    // The other node may have seen a sign-in or a job that has not arrived here. Without a leader
-    // this node answers with what it knows.
-    let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, log.read_barrier()).await;
+    // The other node may have seen a sign-in or a job that has not arrived here.
+    app.caught_up().await;
     match router.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -184,7 +184,7 @@ pub(crate) async fn create_token(
         expires_at: Some(expires_at),
         reusable: new.reusable,
     };
-    app.propose(caller.actor(), created).await?;
+    app.propose(&caller, created).await?;
     let view = app.log.read(|state| {
         let token = state.registration_tokens.get(&id);
         token.map(TokenView::of)
@@ -212,7 +212,7 @@ pub(crate) async fn revoke_token(
         return Err(unknown_token());
     }
     let revoked = Action::RegistrationTokenRevoked { token };
-    app.propose(caller.actor(), revoked).await?;
+    app.propose(&caller, revoked).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

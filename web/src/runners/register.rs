@@ -12,6 +12,7 @@ use super::facts::Facts;
 use super::work::{HEARTBEAT_SECONDS, LEASE_SECONDS, invalid, one_line};
 use crate::access::new_secret;
 use crate::app::App;
+use crate::auth::{Door, Try};
 use crate::connections::Connection;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
@@ -57,13 +58,8 @@ pub(crate) async fn register(
     ApiJson(registration): ApiJson<Registration>,
 ) -> Result<(StatusCode, Json<Registered>), Problem> {
     let address = connection.address;
-    let whose_tries = format!("a runner at {address}");
-    app.login_limits
-        .attempt(&whose_tries, address)
-        .map_err(|wait_seconds| {
-            let why = format!("too many tries to register; try again in {wait_seconds} s");
-            Problem::new(ProblemKind::TooManyAttempts, why).retry_after_seconds(wait_seconds)
-        })?;
+    let tries = [Try::from_address(&app, Door::Runner, address)?];
+    app.attempt(&tries).await?;
     let name = one_line(&registration.name, MAX_NAME_CHARS);
     if name.is_empty() {
         return Err(invalid(
@@ -89,7 +85,7 @@ pub(crate) async fn register(
         Err(ProposeError::Refused(refusal)) => return Err(refused(&refusal)),
         Err(error) => return Err(error.into()),
     };
-    app.login_limits.succeeded(&whose_tries, address);
+    app.succeeded(&tries);
     let registered = Registered {
         runner,
         credential,
@@ -133,16 +129,10 @@ fn derived_credential(farm_key: &[u8; 32], token: &str, secret: &str) -> String 
     format!("{CREDENTIAL_PREFIX}{}", hasher.finalize().to_hex())
 }
 
-/// Says as little of a token as whoever holds it must know.
 fn refused(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Invalid(_) => invalid(refusal.to_string()),
-        _ => Problem::new(
-            ProblemKind::WrongCredentials,
-            format!(
-                "the registration token does not let this runner in: {refusal}; ask an admin for another one"
-            ),
-        ),
+        _ => Problem::new(ProblemKind::WrongCredentials, refusal.to_string()),
     }
 }
 

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use jiggablend_raft::{
-    Action, Actor, Applied, Change, ContentId, Epoch, Failure, FailureKind, FrameNumber, JobId,
-    LeaseEnd, NewFile, ProposeError, Refusal, SceneFacts, State as FarmState, TaskState,
+    Action, Applied, Change, ContentId, Epoch, Failure, FailureKind, FrameNumber, JobId, LeaseEnd,
+    NewFile, ProposeError, Refusal, SceneFacts, State as FarmState, TaskState,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -193,7 +193,7 @@ async fn give_back(app: &App, runner: RunnerCaller, mut leases: Vec<Lease>) -> R
         leases,
         reason: LeaseEnd::Released,
     };
-    app.propose(Actor::Node(runner.0), ended).await?;
+    app.propose_for_node(runner.0, ended).await?;
     Ok(())
 }
 
@@ -211,7 +211,7 @@ async fn announce(app: &App, runner: RunnerCaller, facts: Facts) -> Result<(), P
         facts,
         version,
     };
-    app.propose(Actor::Node(runner.0), announced).await?;
+    app.propose_for_node(runner.0, announced).await?;
     Ok(())
 }
 
@@ -473,8 +473,8 @@ pub(crate) struct Completed {
 
 /// The task of that lease ended. Once answered, the frame is safe; asking again gives the same answer.
 #[utoipa::path(
-    post, path = "/api/runner/tasks/{id}/complete", tag = "runner",
-    params(("id" = String, Path, description = "`JOB.INDEX`")), request_body = Completion,
+    post, path = "/api/runner/tasks/{task}/complete", tag = "runner",
+    params(("task" = String, Path, description = "`JOB.INDEX`")), request_body = Completion,
     responses((status = 200, body = Completed)),
 )]
 pub(crate) async fn complete(
@@ -521,7 +521,7 @@ pub(crate) async fn complete(
     if let Some(facts) = completion.scene_facts {
         inspected(&app, runner, task.job, facts).await?;
     }
-    app.propose(Actor::Node(runner.0), action)
+    app.propose_for_node(runner.0, action)
         .await
         .map_err(|error| match error {
             ProposeError::Refused(Refusal::StaleLease(_)) => stale_lease(lease),
@@ -574,7 +574,7 @@ async fn inspected(
         fps_denominator: facts.fps_denominator,
     };
     let inspected = Action::SceneInspected { job, facts };
-    match app.propose(Actor::Node(runner.0), inspected).await {
+    match app.propose_for_node(runner.0, inspected).await {
         // Another runner was quicker.
         Ok(_) | Err(ProposeError::Refused(_)) => Ok(()),
         Err(error) => Err(error.into()),

@@ -1,5 +1,6 @@
 //! A farm of one node with its web port, and clients of it.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ impl Parts {
             content: self.content.clone(),
             live: self.live.clone(),
             tickets: Arc::new(Tickets(self.log.clone())),
+            providers: Vec::new(),
             runners: self.runners.clone(),
             neighbours: self.hallway.door_of(node),
         };
@@ -149,6 +151,7 @@ impl TicketMaker for Tickets {
     async fn make(
         &self,
         actor: Actor,
+        from: Option<IpAddr>,
         roles: Roles,
         ttl: Duration,
         reusable: bool,
@@ -163,7 +166,8 @@ impl TicketMaker for Tickets {
                 expires_at,
                 reusable,
             },
-        );
+        )
+        .from(from);
         self.0.propose(command).await?;
         Ok((format!("jigga1{secret}"), expires_at))
     }
@@ -280,7 +284,7 @@ impl TestNode {
 
     pub(super) fn operator(&self) -> Client {
         Client {
-            token: Some(OPERATOR_TOKEN),
+            token: Some(OPERATOR_TOKEN.to_owned()),
             ..self.client()
         }
     }
@@ -334,13 +338,13 @@ async fn create_farm(log: &JobLog, mesh: &Mesh) {
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
-    token: Option<&'static str>,
+    token: Option<String>,
 }
 
 impl Client {
-    pub(super) fn with_token(self, token: &'static str) -> Self {
+    pub(super) fn with_token(self, token: &str) -> Self {
         Self {
-            token: Some(token),
+            token: Some(token.to_owned()),
             ..self
         }
     }
@@ -350,7 +354,7 @@ impl Client {
             .http
             .request(method, format!("{}{path}", self.base))
             .timeout(PATIENCE);
-        match self.token {
+        match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         }

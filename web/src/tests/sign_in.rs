@@ -8,7 +8,10 @@ async fn a_session_begins_with_the_password_and_ends_with_the_logout() {
     let node = TestNode::start().await;
     let client = node.client();
     let (_, providers) = client.get("/api/auth/providers").await;
-    assert_eq!(providers, json!({"local": true, "registration": "closed"}));
+    let expected = json!({
+        "local": true, "registration": "invitation", "first_account": false, "providers": [],
+    });
+    assert_eq!(providers, expected);
     let (status, body) = client.get("/api/auth/me").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert_eq!(problem(&body), "not-signed-in");
@@ -95,7 +98,10 @@ async fn the_owner_of_the_machine_signs_in_with_its_nodes_token() {
     let node = TestNode::start().await;
     let (status, me) = node.operator().get("/api/auth/me").await;
     assert_eq!(status, StatusCode::OK);
-    let operator = json!({"id": "node-1", "email": null, "role": "admin", "kind": "operator"});
+    let operator = json!({
+        "id": "node-1", "name": "operator of node 1", "email": null, "role": "admin",
+        "kind": "operator",
+    });
     assert_eq!(me["user"], operator);
     let stranger = node.client().with_token("another token");
     let (status, _) = stranger.get("/api/auth/me").await;

@@ -95,7 +95,7 @@ pub(super) async fn give(
         file,
         scene_frames,
     };
-    match app.propose(caller.actor(), added).await {
+    match app.propose(caller, added).await {
         Ok(_) => {}
         // An earlier answer was lost on its way; the file is this one.
         Err(ProposeError::Refused(Refusal::Conflict(_))) if is_scene_of(app, job, id) => {}

@@ -11,7 +11,7 @@ mod zip;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use super::headers::content_disposition;
 use crate::access::OwnedJob;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
+use crate::query::ApiQuery;
 use packing::Packing;
 
 /// A file of the archive before its bytes are read.
@@ -102,10 +103,8 @@ fn frames() -> FileKind {
 pub(crate) async fn archive(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
-    query: Result<Query<ArchiveQuery>, axum::extract::rejection::QueryRejection>,
+    ApiQuery(query): ApiQuery<ArchiveQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) =
-        query.map_err(|error| Problem::new(ProblemKind::InvalidRequest, error.body_text()))?;
     let Ok(place) = Arc::clone(&app.archives).try_acquire_owned() else {
         let why = "this node packs as many archives as it can; try again in a moment";
         return Err(Problem::new(ProblemKind::Busy, why).retry_after_seconds(10));

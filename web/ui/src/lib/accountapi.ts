@@ -37,7 +37,8 @@ export const account = {
   /** `current` is left out by an account that has no password yet. */
   changePassword: (current: string | null, next: string) =>
     call<unknown>("POST", "/api/auth/password", { ...(current === null ? {} : { current }), new: next }),
-  approveDevice: (user_code: string) => call<unknown>("POST", "/api/auth/device/approve", { user_code }),
+  answerDevice: (user_code: string, approve: boolean) =>
+    call<void>("POST", "/api/auth/device/approve", { user_code, approve }),
 
   sessions: () => call<{ sessions: Session[] }>("GET", "/api/auth/sessions"),
   endSession: (id: string) => call<void>("DELETE", path`/api/auth/sessions/${id}`),

@@ -19,6 +19,11 @@ describe("the router", () => {
     it(`reads back what it wrote: ${href(route)}`, () => expect(parseHash(href(route))).toEqual(route));
   }
 
+  it("knows both ways to write an invitation's link", () => {
+    expect(parseHash("#/register?invitation=jbi_1")).toEqual({ page: "invite", secret: "jbi_1" });
+    expect(parseHash("#/invite/jbi_1")).toEqual({ page: "invite", secret: "jbi_1" });
+  });
+
   it("takes an order that nobody knows for the newest first", () => {
     expect(parseHash("#/jobs?sort=colour")).toEqual(JOBS);
   });

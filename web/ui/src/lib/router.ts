@@ -52,6 +52,11 @@ export function parseHash(hash: string): Route {
     const secret = decode(parts[1]);
     if (secret !== null) return { page: "invite", secret };
   }
+  // As the farm's links to an invitation are written.
+  if (parts[0] === "register" && parts.length === 1) {
+    const secret = values.get("invitation");
+    if (secret !== null) return { page: "invite", secret };
+  }
   if (parts[0] === "admin" && parts.length <= 2) {
     const tab = ADMIN_TABS.find((one) => one === (parts[1] ?? "users"));
     if (tab) return { page: "admin", tab };

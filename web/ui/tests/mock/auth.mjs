@@ -86,14 +86,15 @@ export async function ownAccount(accounts, caller, request, response, url) {
       none(response);
     }
   } else if (route === "POST /api/auth/device/approve") {
-    const { user_code } = await bodyJson(request);
+    const { user_code, approve } = await bodyJson(request);
     if (accounts.devices.get(user_code) !== null) {
       problem(response, 404, "not-found", "no command line waits with that code; start jiggablend login again");
     } else {
-      accounts.devices.set(user_code, user.id);
+      accounts.devices.set(user_code, approve ? user.id : "refused");
       none(response);
     }
   } else if (/^GET \/api\/auth\/\w+\/link$/.test(route)) {
+    if (id === "discord") return response.writeHead(303, { location: "/?error=identity-taken" }).end(), true;
     if (!user.identities.some((one) => one.provider === id)) user.identities.push({ provider: id, name: "Google", subject: "1098" });
     response.writeHead(303, { location: url.searchParams.get("return_to") ?? "/" }).end();
   } else if (request.method === "DELETE" && url.pathname.startsWith("/api/auth/identities/")) {
