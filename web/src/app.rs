@@ -18,7 +18,7 @@ use crate::files::Previews;
 use crate::metrics::RequestMetrics;
 use crate::runners::Presence;
 use crate::upload::Parts;
-use crate::{LiveBoard, Neighbours, RunnerGateway, TicketMaker, WebConfig, WebServer};
+use crate::{LiveBoard, Neighbours, RunnerGateway, RunningLogs, TicketMaker, WebConfig, WebServer};
 
 /// Uploads at the same time; each holds a thread that checks its bytes.
 const MAX_UPLOADS: usize = 64;
@@ -42,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) gateway: Arc<dyn RunnerGateway>,
     pub(crate) runners: Presence,
     pub(crate) neighbours: Arc<dyn Neighbours>,
+    pub(crate) running_logs: Arc<dyn RunningLogs>,
     pub(crate) passwords: Passwords,
     pub(crate) providers: Providers,
     pub(crate) limits: Limits,
@@ -77,6 +78,7 @@ impl App {
             gateway: server.runners,
             runners: Presence::default(),
             neighbours: server.neighbours,
+            running_logs: server.running_logs,
             passwords: Passwords::new(),
             limits: Limits::default(),
             device_polls: DevicePolls::default(),

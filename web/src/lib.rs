@@ -47,6 +47,7 @@ pub use auth::{
 };
 pub use blend::{BlendError, SceneError, check_scene};
 pub use connections::{Certificates, TlsFiles};
+pub use jobs::logs::{LogLines, RunningLogs};
 pub use live::*;
 pub use neighbours::{NeighbourStream, Neighbours};
 pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};

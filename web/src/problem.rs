@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiggablend_raft::{ProposeError, Refusal};
+use jiggablend_raft::{JobId, ProposeError, Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -54,6 +54,7 @@ problem_kinds! {
     UnknownTask = NOT_FOUND, "unknown-task", "There is no such task";
     UnknownRegistrationToken = NOT_FOUND, "unknown-registration-token", "There is no such registration token";
     UnknownFile = NOT_FOUND, "unknown-file", "There is no such file";
+    NoLog = NOT_FOUND, "no-log", "There is no log";
     UnknownUpload = NOT_FOUND, "unknown-upload", "There is no such upload";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method";
     UploadStalled = REQUEST_TIMEOUT, "upload-stalled", "The upload stalled";
@@ -147,6 +148,13 @@ impl Problem {
         Self::new(
             ProblemKind::UnknownJob,
             format!("there is no job '{id}'; GET /api/jobs lists yours"),
+        )
+    }
+
+    pub(crate) fn unknown_task(job: JobId, index: u32) -> Self {
+        Self::new(
+            ProblemKind::UnknownTask,
+            format!("job {job} has no task {index}; GET /api/jobs/{job} lists its tasks"),
         )
     }
 

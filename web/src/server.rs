@@ -14,7 +14,7 @@ use crate::auth::ProviderConfig;
 use crate::connections::{self, Certificates, Doors};
 use crate::events::Feeder;
 use crate::upload::sweep_parts;
-use crate::{LiveBoard, Neighbours, RunnerGateway, neighbours, routes};
+use crate::{LiveBoard, Neighbours, RunnerGateway, RunningLogs, neighbours, routes};
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -58,6 +58,7 @@ pub struct WebServer {
     pub providers: Vec<ProviderConfig>,
     pub runners: Arc<dyn RunnerGateway>,
     pub neighbours: Arc<dyn Neighbours>,
+    pub running_logs: Arc<dyn RunningLogs>,
 }
 
 impl WebServer {

@@ -13,13 +13,12 @@ use futures::TryStreamExt;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use jiggablend_raft::{ContentId, File, FileId, JobId};
-use jiggablend_transfer::ManifestHash;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use utoipa::IntoParams;
 
 use super::range::names_etag;
-use super::{find, headers, holders, unreadable};
+use super::{find, headers, stream};
 use crate::access::OwnedJob;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
@@ -124,12 +123,7 @@ async fn make(
         let why = "this node makes as many previews as it can; try again in a moment";
         return Err(Problem::new(ProblemKind::Busy, why).retry_after_seconds(5));
     };
-    let manifest = ManifestHash(file.content.0);
-    let bytes = app
-        .content
-        .stream(manifest, &holders(app, file), None)
-        .await;
-    let bytes = bytes.map_err(|error| unreadable(file, &error))?;
+    let bytes = stream(app, file).await?;
     let whole = Vec::with_capacity(usize::try_from(file.size_bytes).unwrap_or_default());
     let whole = bytes.try_fold(whole, async |mut whole: Vec<u8>, piece| {
         whole.extend_from_slice(&piece);

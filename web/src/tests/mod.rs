@@ -6,6 +6,7 @@ mod access;
 mod archives;
 mod create;
 mod downloads;
+mod job_parts;
 mod live_events;
 mod metrics;
 mod neighbours;

@@ -1,13 +1,14 @@
 //! A farm of one node with its web port, and clients of it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiggablend_raft::{
-    Action, Actor, Command, FarmId, JobLog, JobLogConfig, NewNode, NodeId, ProposeError, Roles,
-    RunnerFacts, SecretHash, TimeoutProfile, TimestampMs, Transport, TransportError,
+    Action, Actor, Command, Epoch, FarmId, JobLog, JobLogConfig, NewNode, NodeId, ProposeError,
+    Roles, RunnerFacts, SecretHash, TaskId, TimeoutProfile, TimestampMs, Transport, TransportError,
 };
 use jiggablend_transfer::{Content, ContentStore, Identity, Mesh, MeshConfig};
 use reqwest::{Method, Response, StatusCode};
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::neighbours::Hallway;
 use crate::{
-    LiveBoard, RunnerCondition, RunnerGateway, TicketMaker, WebConfig, WebServer, ensure_test_user,
+    LiveBoard, LogLines, RunnerCondition, RunnerGateway, RunningLogs, TicketMaker, WebConfig,
+    WebServer, ensure_test_user,
 };
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,6 +43,32 @@ pub(super) struct TestNode {
     web: Web,
 }
 
+/// What the attempts that run on these nodes have printed.
+#[derive(Default)]
+pub(super) struct Printed(Mutex<BTreeMap<(TaskId, Epoch), Vec<String>>>);
+
+impl RunningLogs for Printed {
+    fn lines(&self, task: TaskId, epoch: Epoch, from: u64) -> Option<LogLines> {
+        let printed = self.0.lock().unwrap();
+        let lines = printed.get(&(task, epoch))?;
+        Some(LogLines {
+            lines: lines.iter().skip(from as usize).cloned().collect(),
+            next: lines.len() as u64,
+        })
+    }
+}
+
+impl Printed {
+    pub(super) fn print(&self, task: TaskId, epoch: Epoch, line: &str) {
+        let mut printed = self.0.lock().unwrap();
+        printed.entry((task, epoch)).or_default().push(line.into());
+    }
+
+    pub(super) fn end(&self, task: TaskId, epoch: Epoch) {
+        self.0.lock().unwrap().remove(&(task, epoch));
+    }
+}
+
 /// What web ports of one farm are made of.
 struct Parts {
     log: JobLog,
@@ -48,6 +76,7 @@ struct Parts {
     live: LiveBoard,
     runners: Arc<Heard>,
     hallway: Hallway,
+    printed: Arc<Printed>,
     dir: Arc<tempfile::TempDir>,
 }
 
@@ -83,6 +112,7 @@ impl Parts {
             providers: Vec::new(),
             runners: self.runners.clone(),
             neighbours: self.hallway.door_of(node),
+            running_logs: self.printed.clone(),
         };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(listener, stop.clone()));
@@ -209,6 +239,7 @@ impl TestNode {
             live: LiveBoard::default(),
             runners: Arc::default(),
             hallway: Hallway::default(),
+            printed: Arc::default(),
             dir: Arc::new(dir),
         };
         let web = node.serve(NODE).await;
@@ -238,6 +269,10 @@ impl TestNode {
     /// Nobody reaches this node's web room from another node any more.
     pub(super) fn close_door(&self) {
         self.node.hallway.close(NODE);
+    }
+
+    pub(super) fn printed(&self) -> &Printed {
+        &self.node.printed
     }
 
     pub(super) fn content(&self) -> &Content {
