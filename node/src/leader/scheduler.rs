@@ -63,16 +63,16 @@ impl Capacity {
         self.render_slots.max(u32::from(self.can_encode))
     }
 
-    /// Whether a node with so many tasks may get another, `ahead` of its slots at most.
-    fn has_room(self, load: u32, ahead: u32) -> bool {
-        let ahead = if self.asks { 0 } else { ahead };
-        self.slots() > 0 && load < self.slots() + ahead
-    }
-
     /// A lease of a runner that asks has ended.
     fn is_done_with_one(&mut self) {
         self.render_slots = self.render_slots.saturating_sub(1);
         self.can_encode &= self.render_slots > 0;
+    }
+
+    /// Whether a node with so many tasks may get another.
+    fn has_room(self, load: u32, ahead: u32) -> bool {
+        let ahead = if self.asks { 0 } else { ahead };
+        self.slots() > 0 && load < self.slots() + ahead
     }
 
     fn can_do(self, kind: TaskKind) -> bool {

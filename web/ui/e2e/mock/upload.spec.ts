@@ -31,7 +31,7 @@ async function begin(page: Page, farm: MockFarm, path: string): Promise<string> 
   await form.getByLabel("Scene file").setInputFiles(path);
   await form.getByLabel("Frames", { exact: true }).fill("1-2");
   await form.getByRole("button", { name: "Render" }).click();
-  await expect(page).toHaveURL(/#\/jobs\/[\w-]+\?upload=[\w-]+$/);
+  await expect(page).toHaveURL(/#\/jobs\/[\w-]+\?upload=[\w-]+&file=large\.blend&/);
   await expect(page.getByText(/^[1-9]\d? %, /)).toBeVisible();
   return /jobs\/([\w-]+)/.exec(page.url())?.[1] ?? "";
 }
@@ -99,7 +99,7 @@ test("an upload goes on through another node's page", async ({ page, farm, large
   page.on("dialog", (dialog) => dialog.accept());
   // Another origin: nothing but the address says which upload it was.
   await page.goto(there);
-  await expect(page.getByText("An upload was cut short.")).toBeVisible();
+  await expect(page.getByText("An upload of large.blend was cut short.")).toBeVisible();
   const sent = sentBytes(page);
   await farm.make(QUICK);
   await page.getByLabel("Scene file", { exact: true }).last().setInputFiles(large.path);
@@ -147,6 +147,15 @@ test("an upload goes on while one looks at other pages, and the browser asks bef
   await farm.make(QUICK);
   await page.goto(`${farm.one}/#/jobs/${job}`);
   await expectWhole(page, farm, job, large.sha256);
+});
+
+test("a scene that could not be kept at its end is not called done before it is", async ({ page, farm, large }) => {
+  const job = await begin(page, farm, large.path);
+  await farm.make("fail_ends?times=2");
+  await farm.make(QUICK);
+  const asked = sentBytes(page);
+  await expectWhole(page, farm, job, large.sha256);
+  expect(asked.offsets.filter((offset) => offset === BYTES)).toHaveLength(2);
 });
 
 test("stopping drops what was sent, and the job still takes a scene", async ({ page, farm, large }) => {

@@ -72,12 +72,13 @@ describe("a quota", () => {
 
 describe("a delivery", () => {
   const delivery = (with_: Partial<Delivery>): Delivery => ({
-    id: 1, event: "test", job: null, node: null, at_ms: 0, attempts: 1, state: "waiting", status: null, error: null, next_at_ms: null, ...with_,
+    id: 1, event: "test", job: null, node: null, created_at_ms: 0, attempts: 1, state: "waiting", status: null, error: null, next_attempt_at_ms: null,
+    ended_at_ms: null, ...with_,
   });
 
   it("says what came of it", () => {
     expect(deliveryWords(delivery({ attempts: 0 }), 0)).toBe("on its way");
-    expect(deliveryWords(delivery({ error: "status 500", next_at_ms: 40_000 }), 0)).toBe("tried: status 500; again in 40 s");
+    expect(deliveryWords(delivery({ error: "status 500", next_attempt_at_ms: 40_000 }), 0)).toBe("tried: status 500; again in 40 s");
     expect(deliveryWords(delivery({ state: "delivered", status: 204, attempts: 2 }), 0)).toBe("delivered (204) after 2 tries");
     expect(deliveryWords(delivery({ state: "given_up", attempts: 1, error: "no such host" }), 0)).toBe("given up after 1 try: no such host");
   });
