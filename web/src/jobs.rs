@@ -1,13 +1,11 @@
 //! Jobs: create, list, look, cancel.
 
-use std::cmp::Reverse;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{
-    Action, FrameList, Job, JobId, JobSettings, JobState, ProposeError, Refusal,
+    Action, FrameList, Job, JobId, JobSettings, JobState, Owner, ProposeError, Refusal, TimestampMs,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -146,6 +144,19 @@ fn came_to_nothing(job: &Job) -> bool {
     job.state == JobState::Cancelled && job.tasks.is_empty()
 }
 
+/// The jobs that the caller may see, newest first, those after the cursor `after`.
+fn visible_jobs<'a>(
+    state: &'a jiggablend_raft::State,
+    caller: &Caller,
+    after: Option<(TimestampMs, JobId)>,
+) -> Box<dyn Iterator<Item = &'a Job> + 'a> {
+    match caller.owner() {
+        _ if caller.is_admin() => Box::new(state.jobs_newest_first(after)),
+        Owner::User(user) => Box::new(state.jobs_visible_to(user, after)),
+        operator @ Owner::Operator(_) => Box::new(state.jobs_of(operator, after)),
+    }
+}
+
 /// The caller's jobs, newest first; admins see all.
 #[utoipa::path(get, path = "/api/jobs", tag = "jobs", params(Page), responses((status = 200, body = JobPage)))]
 pub(crate) async fn list(
@@ -155,31 +166,21 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
     let page = app.log.read(|state| {
-        let visible = state
-            .jobs
-            .values()
-            .filter(|job| caller.may_see(job) && !came_to_nothing(job));
-        let mut newest_first: Vec<_> = match page.before {
+        let after = match page.before {
             Some(before) => {
                 // A cursor is a place in the order, and the order is by creation.
                 let cursor = state.jobs.get(&before).filter(|job| caller.may_see(job))?;
-                let cursor = (cursor.created_at, cursor.id);
-                visible
-                    .filter(|job| (job.created_at, job.id) < cursor)
-                    .collect()
+                Some((cursor.created_at, cursor.id))
             }
-            None => visible.collect(),
+            None => None,
         };
-        let order = |job: &&Job| Reverse((job.created_at, job.id));
-        let has_more = newest_first.len() > limit;
-        if has_more {
-            newest_first.select_nth_unstable_by_key(limit - 1, order);
-            newest_first.truncate(limit);
-        }
-        newest_first.sort_unstable_by_key(order);
+        let jobs = visible_jobs(state, &caller, after).filter(|job| !came_to_nothing(job));
+        let mut jobs: Vec<&Job> = jobs.take(limit + 1).collect();
+        let has_more = jobs.len() > limit;
+        jobs.truncate(limit);
         Some(JobPage {
-            next_before: newest_first.last().filter(|_| has_more).map(|job| job.id),
-            jobs: newest_first
+            next_before: jobs.last().filter(|_| has_more).map(|job| job.id),
+            jobs: jobs
                 .into_iter()
                 .map(|job| JobSummary::of(state, job))
                 .collect(),

@@ -36,6 +36,7 @@ mod tokens;
 mod upload;
 mod users;
 mod views;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -49,3 +50,5 @@ pub use connections::{Certificates, TlsFiles};
 pub use live::*;
 pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};
 pub use server::*;
+pub use views::job_name;
+pub use webhooks::is_public_address;

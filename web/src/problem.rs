@@ -53,6 +53,7 @@ problem_kinds! {
     UnknownProvider = NOT_FOUND, "unknown-provider", "There is no such provider";
     UnknownTask = NOT_FOUND, "unknown-task", "There is no such task";
     UnknownRegistrationToken = NOT_FOUND, "unknown-registration-token", "There is no such registration token";
+    UnknownWebhook = NOT_FOUND, "unknown-webhook", "There is no such webhook";
     UnknownFile = NOT_FOUND, "unknown-file", "There is no such file";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method";
     UploadStalled = REQUEST_TIMEOUT, "upload-stalled", "The upload stalled";
