@@ -11,3 +11,4 @@ mod node;
 mod page_and_health;
 mod sign_in;
 mod uploads;
+mod webhooks;
