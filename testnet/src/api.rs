@@ -58,6 +58,11 @@ struct NewTicket {
     ticket: String,
 }
 
+#[derive(Debug, Deserialize)]
+struct NewRegistrationToken {
+    token: String,
+}
+
 impl Api {
     /// A client that signs in with an operator's token.
     pub fn with_token(url: impl Into<String>, token: impl Into<String>) -> Self {
@@ -221,6 +226,17 @@ impl Api {
         let doing = format!("downloading {}", file.name);
         let response = self.send(&doing, request).await?;
         response.bytes().await.map_err(TestnetError::http(doing))
+    }
+
+    /// A token with which a runner that speaks only HTTP registers.
+    pub async fn registration_token(&self, reusable: bool) -> Result<String> {
+        let request = self
+            .request(Method::POST, "/api/admin/registration-tokens")
+            .json(&json!({"name": "testnet", "reusable": reusable}));
+        let made: NewRegistrationToken = self
+            .json("asking for a registration token", request)
+            .await?;
+        Ok(made.token)
     }
 
     /// A ticket for one more node.

@@ -7,8 +7,10 @@
 //! - [`farm`] starts a farm of [`node`] processes, each of which can be killed and restarted.
 //! - [`api`] talks to a node as a client does; [`wire`] is what it says; [`events`] reads the
 //!   live stream.
+//! - [`http_runner`] starts runners that speak only HTTP.
 //! - [`command_line`] runs `jiggablend` as a person would.
 //! - [`wait`] waits for a condition, with a deadline.
+//! - [`provider`] is a provider to sign in with.
 //! - [`schemathesis`] goes through the whole API by its document.
 //! - [`process_tree`] sees what a node has started.
 //!
@@ -21,10 +23,12 @@ pub mod command_line;
 mod error;
 pub mod events;
 pub mod farm;
+pub mod http_runner;
 pub mod load_protocol;
 pub mod node;
 pub mod process_tree;
 pub mod program;
+pub mod provider;
 pub mod scenes;
 pub mod schemathesis;
 pub mod up;

@@ -127,13 +127,13 @@ fn document_of(routes: Vec<Route>) -> OpenApi {
 fn operation_of(route: &Route) -> Operation {
     let mut operation = route.operation.clone();
     if route.access != Access::Public {
-        let either = [SESSION, TOKEN];
+        let schemes: &[&str] = match route.access {
+            Access::Runner => &[TOKEN],
+            _ => &[SESSION, TOKEN],
+        };
         let nothing = Vec::<String>::new;
-        operation.security = Some(
-            either
-                .map(|scheme| SecurityRequirement::new(scheme, nothing()))
-                .to_vec(),
-        );
+        let requirement = |scheme: &&str| SecurityRequirement::new(*scheme, nothing());
+        operation.security = Some(schemes.iter().map(requirement).collect());
     }
     // Handlers of different modules may have one name; ids must not.
     let tag = operation.tags.as_deref().and_then(<[_]>::first);
@@ -180,7 +180,7 @@ fn http_method(method: &Method) -> HttpMethod {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use serde_json::Value;
 
@@ -228,6 +228,21 @@ mod tests {
                 "{}",
                 route.path
             );
+        }
+    }
+
+    #[test]
+    fn no_two_shapes_have_one_name() {
+        let mut shapes = BTreeMap::new();
+        for route in table() {
+            for (name, schema) in route.schemas {
+                let shape = serde_json::to_value(schema).unwrap();
+                let known = shapes.entry(name.clone()).or_insert_with(|| shape.clone());
+                assert_eq!(
+                    *known, shape,
+                    "{name}; say #[schema(as = …)] for one of them"
+                );
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::assignment::{assignment, leased_epoch};
 use super::group::Group;
 use super::http_runners::HttpRunnersThere;
-use super::scheduler::{Capacity, NewLeases, TASKS_AHEAD};
+use super::scheduler::{Capacity, NewLeases};
 use super::session::{Heard, Session, SessionId};
 use super::{Deliveries, Scheduler, plan_group};
 use crate::link::{Arrival, Condition, Hello, Switchboard, ToLeader, ToNode};
@@ -111,7 +111,7 @@ fn capacity_of(condition: &Condition) -> Capacity {
     Capacity {
         render_slots: condition.render_slots,
         can_encode: condition.can_encode,
-        tasks_ahead: TASKS_AHEAD,
+        asks: false,
     }
 }
 
@@ -268,7 +268,7 @@ impl Reign {
         let capacity = Capacity {
             render_slots,
             can_encode,
-            tasks_ahead: 0,
+            asks: true,
         };
         self.set_right(runner, capacity, &holding);
         for news in progress {

@@ -18,7 +18,7 @@ pub(super) const UNHELD_TIME: Duration = Duration::from_secs(10);
 
 /// Every runner of the mesh is kept this many tasks ahead of its slots, so that the next scene
 /// arrives while the current frame renders.
-pub(super) const TASKS_AHEAD: u32 = 1;
+const TASKS_AHEAD: u32 = 1;
 
 /// Job age first, then id, so that every leader decides alike.
 type JobOrder = (TimestampMs, JobId);
@@ -45,8 +45,9 @@ pub(super) struct Scheduler {
 pub(super) struct Capacity {
     pub(super) render_slots: u32,
     pub(super) can_encode: bool,
-    /// What it gets beside that when every slot of every node has something to do.
-    pub(super) tasks_ahead: u32,
+    /// It takes its tasks by asking, and this is what it has and asks for: what it is done with
+    /// makes no room before it says so.
+    pub(super) asks: bool,
 }
 
 /// Leases for one node, to be proposed together.
@@ -62,9 +63,16 @@ impl Capacity {
         self.render_slots.max(u32::from(self.can_encode))
     }
 
+    /// A lease of a runner that asks has ended.
+    fn is_done_with_one(&mut self) {
+        self.render_slots = self.render_slots.saturating_sub(1);
+        self.can_encode &= self.render_slots > 0;
+    }
+
     /// Whether a node with so many tasks may get another.
     fn has_room(self, load: u32, ahead: u32) -> bool {
-        self.slots() > 0 && load < self.slots() + ahead.min(self.tasks_ahead)
+        let ahead = if self.asks { 0 } else { ahead };
+        self.slots() > 0 && load < self.slots() + ahead
     }
 
     fn can_do(self, kind: TaskKind) -> bool {
@@ -117,8 +125,13 @@ impl Scheduler {
                 }
             }
             _ => {
-                self.leased.remove(&id);
                 self.unheld.remove(&id);
+                let lessee = self.leased.remove(&id);
+                if let Some(capacity) = lessee.and_then(|node| self.linked.get_mut(&node))
+                    && capacity.asks
+                {
+                    capacity.is_done_with_one();
+                }
             }
         }
     }

@@ -264,10 +264,11 @@ fn short(hash: SecretHash) -> String {
     hex::encode(&hash.0[..8])
 }
 
-/// Without control characters, cut to [`MAX_AUDIT_DETAIL_CHARS`].
+/// Without control characters and Unicode's own line ends, cut to [`MAX_AUDIT_DETAIL_CHARS`].
 fn one_line(text: &str) -> String {
+    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if ends_line(c) { ' ' } else { c })
         .take(MAX_AUDIT_DETAIL_CHARS)
         .collect()
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use super::index::Index;
 use super::{State, jobs};
-use crate::{AttemptOutcome, FileKind, Job, JobState, TaskKind, TaskState};
+use crate::{
+    AttemptOutcome, File, FileKind, Job, JobState, MAX_AUDIT_DETAIL_CHARS, MAX_AUDIT_ENTRIES,
+    Owner, TaskKind, TaskState, normalized_email,
+};
 
 /// Panics with what is broken, if anything is.
 pub(crate) fn check_invariants(state: &State) {
@@ -19,12 +22,10 @@ pub(crate) fn check_invariants(state: &State) {
         Index::of(state),
         "the index is the state's own"
     );
-    for session in state.sessions.values() {
-        assert!(
-            state.users.contains_key(&session.user),
-            "a session's user is known"
-        );
-    }
+    check_people(state);
+    check_deliveries(state);
+    check_audit(state);
+    check_http_runners(state);
     let listed: usize = state.jobs.values().map(|job| job.files.len()).sum();
     assert_eq!(
         listed,
@@ -142,4 +143,69 @@ fn check_outputs(state: &State, job: &Job) {
     let unique: BTreeSet<_> = job.files.iter().collect();
     assert_eq!(unique.len(), job.files.len());
     assert!(job.files.iter().all(|file| state.files[file].job == job.id));
+}
+
+/// Accounts can be signed in to and administered; what belongs to somebody belongs to a user.
+fn check_people(state: &State) {
+    let mut emails = BTreeSet::new();
+    let mut identities = BTreeSet::new();
+    for user in state.users.values() {
+        let has_a_way = user.password_hash.is_some() || !user.identities.is_empty();
+        assert!(has_a_way, "every user can sign in somehow");
+        if user.password_hash.is_some() {
+            let email = user.email.as_deref().map(normalized_email);
+            let email = email.expect("a local account has an address");
+            assert!(emails.insert(email), "one local account an address");
+        }
+        for identity in &user.identities {
+            assert!(identities.insert(identity), "one user an identity");
+        }
+    }
+    for session in state.sessions.values() {
+        let user = &state.users[&session.user];
+        assert!(!user.disabled, "a disabled user has no session");
+    }
+    for token in state.tokens.values() {
+        assert!(state.users.contains_key(&token.user));
+    }
+    for invitation in state.invitations.values() {
+        assert!(invitation.reusable || invitation.used_by.len() <= 1);
+    }
+    for job in state.jobs.values() {
+        for user in job.shares.keys() {
+            assert!(state.users.contains_key(user), "shares are with users");
+            assert!(job.owner != Owner::User(*user), "and not with the owner");
+        }
+    }
+}
+
+fn check_deliveries(state: &State) {
+    for delivery in state.deliveries.values() {
+        assert!(delivery.id <= state.last_delivery);
+        assert!(state.webhooks.contains_key(&delivery.webhook));
+    }
+    for webhook in state.webhooks.values() {
+        if let Owner::User(user) = webhook.owner {
+            assert!(state.users.contains_key(&user), "webhooks go with users");
+        }
+    }
+}
+
+fn check_audit(state: &State) {
+    assert!(state.audit.len() <= MAX_AUDIT_ENTRIES);
+    for (number, entry) in &state.audit {
+        assert_eq!(*number, entry.number);
+        assert!(*number < state.audit_next);
+        assert!(entry.detail.chars().count() <= MAX_AUDIT_DETAIL_CHARS);
+        assert!(!entry.detail.contains(char::is_control), "one line");
+    }
+}
+
+/// Runners that speak only HTTP render; they hold nothing and never vote.
+fn check_http_runners(state: &State) {
+    for node in state.nodes.values().filter(|node| !node.is_in_mesh()) {
+        assert!(!node.roles.voter && node.roles.runner);
+        let holds = |file: &File| file.holders.contains(&node.id);
+        assert!(!state.files.values().any(holds));
+    }
 }

@@ -89,7 +89,15 @@ impl State {
                 "webhook {id} is switched off; switch it on to test it"
             )));
         }
-        let delivery = self.enqueue(id, DeliveryEvent::Test, (None, None), at, touched);
+        // Proposed again after a lost answer: this very test is there already.
+        let same = self
+            .deliveries_of(id)
+            .into_iter()
+            .find(|known| known.event == DeliveryEvent::Test && known.at == at);
+        let delivery = match same {
+            Some(known) => known.id,
+            None => self.enqueue(id, DeliveryEvent::Test, (None, None), at, touched),
+        };
         Ok(Effect::Enqueued(delivery))
     }
 

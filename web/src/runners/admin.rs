@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::work::{invalid, one_line};
-use crate::access::{Caller, new_secret};
+use crate::access::Caller;
 use crate::app::App;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
+use crate::secrets::{IdempotencyKey, key_reused};
 use crate::views::{NodeView, Nodes};
 
 /// What every registration token begins with.
@@ -153,11 +154,13 @@ pub(crate) struct CreatedToken {
 /// Makes a token with which a runner registers.
 #[utoipa::path(
     post, path = "/api/admin/registration-tokens", tag = "runners", request_body = NewToken,
+    params(("idempotency-key" = Option<String>, Header)),
     responses((status = 201, body = CreatedToken)),
 )]
 pub(crate) async fn create_token(
     State(app): State<App>,
     caller: Caller,
+    key: IdempotencyKey,
     ApiJson(new): ApiJson<NewToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
     let name = one_line(&new.name, MAX_NAME_CHARS);
@@ -174,13 +177,14 @@ pub(crate) async fn create_token(
             TTL_SECONDS.end()
         )));
     }
-    let id = RegistrationTokenId::new();
-    let token = format!("{TOKEN_PREFIX}{}", new_secret());
+    let seed = key.seed(&app, &caller, "POST /api/admin/registration-tokens")?;
+    let id: RegistrationTokenId = seed.id();
+    let token = seed.secret(TOKEN_PREFIX);
     let expires_at = TimestampMs::now().plus(Duration::from_secs(ttl_seconds));
     let created = Action::RegistrationTokenCreated {
         token: id,
         hash: SecretHash::of(token.as_bytes()),
-        name,
+        name: name.clone(),
         expires_at: Some(expires_at),
         reusable: new.reusable,
     };
@@ -189,7 +193,8 @@ pub(crate) async fn create_token(
         let token = state.registration_tokens.get(&id);
         token.map(TokenView::of)
     });
-    let view = view.ok_or_else(unknown_token)?;
+    let is_same = |view: &TokenView| view.name == name && view.reusable == new.reusable;
+    let view = view.filter(is_same).ok_or_else(key_reused)?;
     Ok((StatusCode::CREATED, Json(CreatedToken { token, view })))
 }
 

@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use jiggablend_raft::{NodeId, RunnerFacts, SecretHash};
 
-use super::leases::{self, Lease};
+use super::leases::Lease;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 
@@ -28,7 +28,10 @@ impl RunnerCaller {
             .filter(|credential| credential.starts_with(CREDENTIAL_PREFIX))
             .ok_or_else(not_a_runner)?;
         let hash = SecretHash::of(credential.as_bytes());
-        let runner = app.log.read(|state| leases::runner_of(state, hash));
+        let runner = app.log.read(|state| {
+            let runner = state.node_by_credential(hash);
+            runner.map(|runner| runner.id)
+        });
         runner.map(Self).ok_or_else(not_a_runner)
     }
 
@@ -37,7 +40,7 @@ impl RunnerCaller {
     pub(super) fn standing(self, app: &App) -> Result<(Vec<Lease>, RunnerFacts), Problem> {
         let standing = app.log.read(|state| {
             let node = state.nodes.get(&self.0).filter(|node| !node.removed)?;
-            Some((leases::leases_of(state, self.0), node.runner.clone()))
+            Some((state.leases_of(self.0), node.runner.clone()))
         });
         standing.ok_or_else(not_a_runner)
     }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiggablend_raft::{
-    Attempt, ContentId, Epoch, File, FrameNumber, Job, JobId, Node, NodeId, Reach, SecretHash,
-    State, TaskId, TaskKind, TaskState,
+    Attempt, ContentId, Epoch, File, FrameNumber, Job, JobId, NodeId, State, TaskId, TaskKind,
+    TaskState,
 };
 
 /// The speed of a video whose scene nobody has opened: Blender's own default.
@@ -53,25 +53,6 @@ pub(super) enum Work {
         fps_numerator: u32,
         fps_denominator: u32,
     },
-}
-
-/// The runner that is known by that credential.
-pub(super) fn runner_of(state: &State, credential: SecretHash) -> Option<NodeId> {
-    let shows_it = |node: &&Node| matches!(&node.reach, Reach::Http { credential: known, .. } if *known == credential);
-    state.members().find(shows_it).map(|node| node.id)
-}
-
-/// The runner's current leases.
-pub(super) fn leases_of(state: &State, runner: NodeId) -> Vec<Lease> {
-    let mut leases = Vec::new();
-    for job in state.jobs.values().filter(|job| job.counts.leased > 0) {
-        for (task, index) in job.tasks.iter().zip(0..) {
-            if task.state == (TaskState::Leased { node: runner }) {
-                leases.push((TaskId { job: job.id, index }, task.epoch));
-            }
-        }
-    }
-    leases
 }
 
 /// True where that lease is the task's current one, and the runner's.

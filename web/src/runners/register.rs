@@ -3,19 +3,19 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::{Extension, Json};
-use jiggablend_raft::{Action, Actor, Command, Effect, NodeId, ProposeError, Refusal, SecretHash};
+use jiggablend_raft::{Action, Actor, Effect, NodeId, ProposeError, Refusal, SecretHash};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::caller::CREDENTIAL_PREFIX;
 use super::facts::Facts;
 use super::work::{HEARTBEAT_SECONDS, LEASE_SECONDS, invalid, one_line};
-use crate::access::new_secret;
 use crate::app::App;
 use crate::auth::{Door, Try};
 use crate::connections::Connection;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
+use crate::secrets::CreationSeed;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// It is as good as the credential that follows from it.
@@ -24,6 +24,7 @@ const MAX_NAME_CHARS: usize = 100;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RunnerRegistration)]
 pub(crate) struct Registration {
     /// A registration token of an admin: `jbg_…`
     token: String,
@@ -75,8 +76,7 @@ pub(crate) async fn register(
         facts,
         version,
     };
-    let command = Command::new(Actor::Farm, registered).from(address);
-    let runner = match app.log.propose(command).await {
+    let runner = match app.propose_from(Actor::Farm, address, registered).await {
         Ok(Effect::Admitted(runner)) => runner,
         Ok(_) => {
             let why = "the farm let the runner in and did not say as whom; register again";
@@ -98,7 +98,7 @@ pub(crate) async fn register(
 /// A new credential, or the one that follows from the runner's own secret, on every node alike.
 fn credential(app: &App, token: &str, secret: Option<&HeaderValue>) -> Result<String, Problem> {
     let Some(secret) = secret else {
-        return Ok(format!("{CREDENTIAL_PREFIX}{}", new_secret()));
+        return Ok(CreationSeed::Random.secret(CREDENTIAL_PREFIX));
     };
     let secret = secret.to_str().ok();
     let secret = secret.filter(|secret| KEY_CHARS.contains(&secret.len()));
@@ -109,52 +109,14 @@ fn credential(app: &App, token: &str, secret: Option<&HeaderValue>) -> Result<St
             KEY_CHARS.end()
         ))
     })?;
-    let farm_key = app
-        .log
-        .read(|state| state.farm.as_ref().map(|farm| farm.secret_key));
-    let farm_key = farm_key.ok_or_else(|| {
-        let why = "this node does not know its farm yet; try again when it has caught up";
-        Problem::new(ProblemKind::NotReady, why).retry_after_seconds(2)
-    })?;
-    Ok(derived_credential(&farm_key, token, secret))
+    let parts = [token.as_bytes(), secret.as_bytes()];
+    let seed = app.keyed_hash("the credential of a runner", &parts)?;
+    Ok(CreationSeed::Derived(seed).secret(CREDENTIAL_PREFIX))
 }
 
-fn derived_credential(farm_key: &[u8; 32], token: &str, secret: &str) -> String {
-    const CONTEXT: &str = "jiggablend 2026-11-24 the credential of a runner";
-    let mut hasher = blake3::Hasher::new_keyed(&blake3::derive_key(CONTEXT, farm_key));
-    for part in [token, secret] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    format!("{CREDENTIAL_PREFIX}{}", hasher.finalize().to_hex())
-}
-
-/// Says as little of a token as whoever holds it must know.
 fn refused(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Invalid(_) => invalid(refusal.to_string()),
-        _ => Problem::new(
-            ProblemKind::WrongCredentials,
-            format!(
-                "the registration token does not let this runner in: {refusal}; ask an admin for another one"
-            ),
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_secret_gets_the_same_credential_and_another_one_another() {
-        let of = derived_credential;
-        let secret = "0123456789abcdef0123456789abcdef";
-        let first = of(&[1; 32], "jbg_1", secret);
-        assert!(first.starts_with(CREDENTIAL_PREFIX));
-        assert_eq!(first, of(&[1; 32], "jbg_1", secret));
-        assert_ne!(first, of(&[2; 32], "jbg_1", secret), "another farm");
-        assert_ne!(first, of(&[1; 32], "jbg_2", secret), "another token");
-        assert_ne!(first, of(&[1; 32], "jbg_10", &secret[1..]), "other parts");
+        _ => Problem::new(ProblemKind::WrongCredentials, refusal.to_string()),
     }
 }

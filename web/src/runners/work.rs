@@ -473,8 +473,8 @@ pub(crate) struct Completed {
 
 /// The task of that lease ended. Once answered, the frame is safe; asking again gives the same answer.
 #[utoipa::path(
-    post, path = "/api/runner/tasks/{id}/complete", tag = "runner",
-    params(("id" = String, Path, description = "`JOB.INDEX`")), request_body = Completion,
+    post, path = "/api/runner/tasks/{task}/complete", tag = "runner",
+    params(("task" = String, Path, description = "`JOB.INDEX`")), request_body = Completion,
     responses((status = 200, body = Completed)),
 )]
 pub(crate) async fn complete(

@@ -3,12 +3,20 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod accounts;
+mod admin;
 mod create;
+mod devices;
+mod doors;
 mod downloads;
 mod live_events;
 mod metrics;
 mod node;
 mod page_and_health;
+mod provider;
+mod providers;
+mod runners;
 mod sign_in;
+mod tokens;
 mod uploads;
 mod webhooks;

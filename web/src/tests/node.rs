@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    LiveBoard, RunnerCondition, RunnerGateway, TicketMaker, WebConfig, WebServer, ensure_test_user,
+    Certificates, LiveBoard, ProviderConfig, RunnerCondition, RunnerGateway, TicketMaker,
+    WebConfig, WebServer, ensure_test_user,
 };
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -102,8 +103,32 @@ impl TicketMaker for Tickets {
     }
 }
 
+/// What differs between the nodes of tests.
+pub(super) struct Setup {
+    pub(super) certificates: Option<Arc<Certificates>>,
+    pub(super) trusted_proxies: Vec<ipnet::IpNet>,
+    pub(super) providers: Vec<ProviderConfig>,
+    /// Local accounts that are there, the first of them an admin's.
+    pub(super) accounts: &'static [&'static str],
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            certificates: None,
+            trusted_proxies: Vec::new(),
+            providers: Vec::new(),
+            accounts: &[ADMIN, MEMBER, OTHER_MEMBER],
+        }
+    }
+}
+
 impl TestNode {
     pub(super) async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    pub(super) async fn start_with(setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity::load_or_create(&dir.path().join("key")).unwrap();
         let mesh = MeshConfig {
@@ -128,7 +153,7 @@ impl TestNode {
         };
         let log = JobLog::open(log, Arc::new(Alone)).await.unwrap();
         create_farm(&log, &mesh).await;
-        for email in [ADMIN, MEMBER, OTHER_MEMBER] {
+        for email in setup.accounts {
             ensure_test_user(&log, email, PASSWORD).await.unwrap();
         }
 
@@ -142,14 +167,14 @@ impl TestNode {
                 local_auth: true,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
                 copies: jiggablend_transfer::DEFAULT_COPIES,
-                certificates: None,
-                trusted_proxies: Vec::new(),
+                certificates: setup.certificates,
+                trusted_proxies: setup.trusted_proxies,
             },
             log: log.clone(),
             content,
             live: live.clone(),
             tickets: Arc::new(Tickets(log.clone())),
-            providers: Vec::new(),
+            providers: setup.providers,
             runners: runners.clone(),
         };
         let stop = CancellationToken::new();
@@ -198,9 +223,21 @@ impl TestNode {
         }
     }
 
+    /// A browser that goes where it is sent only when it is told to.
+    pub(super) fn browser(&self) -> Client {
+        Client {
+            http: reqwest::Client::builder()
+                .cookie_store(true)
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
+            ..self.client()
+        }
+    }
+
     pub(super) fn operator(&self) -> Client {
         Client {
-            token: Some(OPERATOR_TOKEN),
+            token: Some(OPERATOR_TOKEN.to_owned()),
             ..self.client()
         }
     }
@@ -254,13 +291,13 @@ async fn create_farm(log: &JobLog, mesh: &Mesh) {
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
-    token: Option<&'static str>,
+    token: Option<String>,
 }
 
 impl Client {
-    pub(super) fn with_token(self, token: &'static str) -> Self {
+    pub(super) fn with_token(self, token: &str) -> Self {
         Self {
-            token: Some(token),
+            token: Some(token.to_owned()),
             ..self
         }
     }
@@ -270,7 +307,7 @@ impl Client {
             .http
             .request(method, format!("{}{path}", self.base))
             .timeout(PATIENCE);
-        match self.token {
+        match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
@@ -282,6 +319,10 @@ impl Client {
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        answer(self.request(Method::PATCH, path).json(body)).await
     }
 
     pub(super) async fn delete(&self, path: &str) -> (StatusCode, Value) {

@@ -20,6 +20,25 @@ const PAGES = {
     await page.keyboard.press("n");
     await page.getByRole("button", { name: "Make a ticket" }).click();
   },
+  log: async (page) => {
+    await openJob(page, "kitchen");
+    await page.getByRole("link", { name: "Frame 7" }).click();
+    await page.getByRole("button", { name: "Attempts and log" }).click();
+  },
+  share: async (page) => {
+    await openJob(page, "bouncing disc");
+    await page.getByRole("button", { name: "Share…" }).click();
+    await page.getByLabel("Add somebody").fill("a");
+  },
+  account: (page) => page.getByRole("link", { name: "Account" }).click(),
+  webhook: async (page) => {
+    await page.getByRole("link", { name: "Account" }).click();
+    await page.getByRole("button", { name: "New webhook" }).click();
+  },
+  ...Object.fromEntries(["users", "invitations", "runners", "tickets", "settings", "audit"].map((tab) => [
+    tab,
+    (page) => page.evaluate((hash) => (location.hash = hash), `#/admin/${tab}`),
+  ])),
   keys: (page) => page.keyboard.press("?"),
 };
 
@@ -45,7 +64,7 @@ for (const colorScheme of ["light", "dark"]) {
       await page.getByRole("list", { name: "Jobs" }).waitFor();
       await act(page);
       await page.waitForTimeout(700);
-      await page.screenshot({ path: `${folder}/${size}-${colorScheme}-${name}.png` });
+      await page.screenshot({ path: `${folder}/${size}-${colorScheme}-${name}.png`, fullPage: true });
     }
     await page.close();
   }

@@ -8,7 +8,7 @@ use super::*;
 const RENDERS: Capacity = Capacity {
     render_slots: 1,
     can_encode: true,
-    tasks_ahead: TASKS_AHEAD,
+    asks: false,
 };
 
 /// Carries decided leases out, as the duties do.
@@ -51,12 +51,12 @@ fn every_slot_is_filled_before_anyone_gets_a_task_ahead() {
 #[test]
 fn a_runner_that_asks_for_its_tasks_gets_no_more_than_it_asked_for() {
     let mut state = state_with_nodes(2);
-    add_job(&mut state, 10, "1-9");
+    let job = add_job(&mut state, 10, "1-9");
     let mut scheduler = Scheduler::new(&state, Instant::now());
     let asks = |render_slots| Capacity {
         render_slots,
         can_encode: render_slots > 0,
-        tasks_ahead: 0,
+        asks: true,
     };
     scheduler.linked(NodeId(2), asks(0));
     assert_eq!(scheduler.schedule(&state), [], "it asks for nothing");
@@ -66,7 +66,15 @@ fn a_runner_that_asks_for_its_tasks_gets_no_more_than_it_asked_for() {
     carry_out(&mut scheduler, &mut state, &decided);
     assert_eq!(scheduler.schedule(&state), []);
     scheduler.linked(NodeId(2), asks(3));
-    assert_eq!(indexes(&scheduler.schedule(&state)[0]), [1, 2]);
+    let decided = scheduler.schedule(&state);
+    assert_eq!(indexes(&decided[0]), [1, 2]);
+    carry_out(&mut scheduler, &mut state, &decided);
+    for index in 0..3 {
+        let task = TaskId { job, index };
+        commit(&mut state, task, Epoch(1));
+        scheduler.task_changed(&state, task, Instant::now());
+    }
+    assert_eq!(scheduler.schedule(&state), [], "it has not asked for more");
 }
 
 #[test]
@@ -164,7 +172,7 @@ fn a_node_without_blender_gets_the_encode_only() {
     let encodes = Capacity {
         render_slots: 0,
         can_encode: true,
-        tasks_ahead: TASKS_AHEAD,
+        asks: false,
     };
     scheduler.linked(NodeId(2), encodes);
     assert_eq!(scheduler.schedule(&state), []);
@@ -173,7 +181,7 @@ fn a_node_without_blender_gets_the_encode_only() {
         Capacity {
             render_slots: 1,
             can_encode: false,
-            tasks_ahead: TASKS_AHEAD,
+            asks: false,
         },
     );
     let decided = scheduler.schedule(&state);

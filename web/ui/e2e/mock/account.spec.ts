@@ -22,6 +22,11 @@ test("identities are linked and unlinked, but never the last way to sign in", as
   await page.getByRole("dialog").getByRole("button", { name: "Unlink" }).click();
   await expect(page.getByRole("link", { name: "Link Discord" })).toBeVisible();
   await expect(page.getByRole("dialog")).toHaveCount(0);
+  // Somebody else has it: the callback comes back with that, to a page that is signed in.
+  await page.getByRole("link", { name: "Link Discord" }).click();
+  await expect(page.getByRole("alert")).toContainText("belongs to another user of this farm");
+  await page.getByRole("button", { name: "Dismiss" }).click();
+  await expect(page.getByRole("alert")).toHaveCount(0);
 });
 
 test("the password changes, and the other sessions end with it", async ({ page }) => {

@@ -43,7 +43,7 @@ test("an invitation's link makes an account, with a password or at a provider", 
   await page.getByLabel("Role").selectOption("viewer");
   await page.getByRole("button", { name: "Make an invitation" }).click();
   const link = await page.getByRole("group", { name: "The invitation's link." }).locator("pre").innerText();
-  expect(link).toMatch(/^http:\/\/localhost:\d+\/#\/invite\/jbi_\w+$/);
+  expect(link).toMatch(/^http:\/\/localhost:\d+\/#\/register\?invitation=jbi_\w+$/);
   await expectAccessible(page, "the invitations");
 
   const guest = await (await browser.newContext()).newPage();
@@ -66,6 +66,16 @@ test("an invitation's link makes an account, with a password or at a provider", 
   await page.getByLabel("Password").fill("a good long one");
   await page.getByRole("button", { name: "Make the account" }).click();
   await expect(page.getByRole("alert")).toContainText("this invitation is not a good one");
+});
+
+test("a command line that nobody started here is refused", async ({ page, farm }) => {
+  await signIn(page, farm.one);
+  await page.goto(`${farm.one}/#/device?code=WDJB-MJHT`);
+  await page.getByRole("button", { name: "This was not me" }).click();
+  await expect(page.getByText("Nothing was approved")).toBeVisible();
+  await page.reload();
+  await page.getByRole("button", { name: "Approve" }).click();
+  await expect(page.getByRole("alert")).toContainText("no command line waits with that code");
 });
 
 test("a command line is signed in only by the code it shows", async ({ page, farm }) => {

@@ -24,6 +24,9 @@ export interface WebhookOrder {
   shape: WebhookShape;
   events: WebhookEvent[];
   all_jobs: boolean;
+}
+
+export interface WebhookChange extends WebhookOrder {
   enabled: boolean;
 }
 
@@ -37,7 +40,8 @@ export const account = {
   /** `current` is left out by an account that has no password yet. */
   changePassword: (current: string | null, next: string) =>
     call<unknown>("POST", "/api/auth/password", { ...(current === null ? {} : { current }), new: next }),
-  approveDevice: (user_code: string) => call<unknown>("POST", "/api/auth/device/approve", { user_code }),
+  answerDevice: (user_code: string, approve: boolean) =>
+    call<void>("POST", "/api/auth/device/approve", { user_code, approve }),
 
   sessions: () => call<{ sessions: Session[] }>("GET", "/api/auth/sessions"),
   endSession: (id: string) => call<void>("DELETE", path`/api/auth/sessions/${id}`),
@@ -49,7 +53,7 @@ export const account = {
 
   webhooks: () => call<{ webhooks: Webhook[] }>("GET", "/api/webhooks"),
   makeWebhook: (order: WebhookOrder) => create<NewWebhook>("/api/webhooks", order),
-  changeWebhook: (id: string, order: WebhookOrder) => call<Webhook>("PATCH", path`/api/webhooks/${id}`, order),
+  changeWebhook: (id: string, order: WebhookChange) => call<Webhook>("PATCH", path`/api/webhooks/${id}`, order),
   deleteWebhook: (id: string) => call<void>("DELETE", path`/api/webhooks/${id}`),
   testWebhook: (id: string) => call<unknown>("POST", path`/api/webhooks/${id}/test`),
   deliveries: (id: string) => call<{ deliveries: Delivery[] }>("GET", path`/api/webhooks/${id}/deliveries`),

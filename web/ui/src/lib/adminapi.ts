@@ -9,7 +9,7 @@ import type {
 export interface AccountOrder {
   email: string;
   name?: string;
-  password?: string;
+  password: string;
   role: Role;
 }
 
@@ -35,8 +35,29 @@ export interface AuditAsked {
   subject?: string;
 }
 
+const USERS_PAGE = 1_000;
+/** The most accounts that are shown: ten pages. */
+const MAX_USERS = 10 * USERS_PAGE;
+
+interface UsersPage {
+  users: Account[];
+  next_after?: string;
+}
+
+/** All accounts, or the first ten thousand; `next_after` is there where more follow. */
+async function readUsers(): Promise<UsersPage> {
+  const users: Account[] = [];
+  let after: string | undefined;
+  do {
+    const page = await call<UsersPage>("GET", `/api/users${query({ limit: USERS_PAGE, after })}`);
+    users.push(...page.users);
+    after = page.next_after;
+  } while (after !== undefined && users.length < MAX_USERS);
+  return { users, next_after: after };
+}
+
 export const admin = {
-  users: () => call<{ users: Account[] }>("GET", "/api/users"),
+  users: readUsers,
   makeUser: (order: AccountOrder) => create<Account>("/api/users", order),
   changeUser: (id: string, change: AccountChange) => call<Account>("PATCH", path`/api/users/${id}`, change),
   deleteUser: (id: string) => call<void>("DELETE", path`/api/users/${id}`),
@@ -59,5 +80,5 @@ export const admin = {
   changeSettings: (change: Partial<Settings>) => call<Settings>("PATCH", "/api/settings", change),
 
   audit: (asked: AuditAsked, limit: number) =>
-    call<{ entries: AuditEntry[] }>("GET", `/api/audit${query({ ...asked, limit })}`),
+    call<{ entries: AuditEntry[]; next_before?: number }>("GET", `/api/audit${query({ ...asked, limit })}`),
 };

@@ -28,14 +28,25 @@ export interface JobQuery {
   cursor?: string;
 }
 
+/** A page of the newest jobs may also end with a job's id, `next_before`, to be sent as `before`. */
+const BEFORE = "before:";
+
+async function readJobs(asked: JobQuery = {}, signal?: AbortSignal): Promise<JobPage> {
+  const { states, cursor, ...rest } = asked;
+  const from = cursor?.startsWith(BEFORE) ? { before: cursor.slice(BEFORE.length) } : { cursor };
+  const asks = query({ ...rest, state: states?.join(","), ...from });
+  const page = await call<JobPage & { next_before?: string | null }>("GET", `/api/jobs${asks}`, undefined, { signal });
+  const next_before = page.next_before ? BEFORE + page.next_before : null;
+  return { jobs: page.jobs, next_cursor: page.next_cursor ?? next_before };
+}
+
 export const api = {
   farm: (signal?: AbortSignal) => call<Farm>("GET", "/api/farm", undefined, { signal }),
   nodes: (signal?: AbortSignal) => call<{ nodes: FarmNode[] }>("GET", "/api/nodes", undefined, { signal }),
   removeNode: (node: number) => call<void>("DELETE", path`/api/nodes/${node}`),
   makeTicket: (voter: boolean) => create<Ticket>("/api/tickets", { voter, runner: true }),
 
-  jobs: (asked: JobQuery = {}, signal?: AbortSignal) =>
-    call<JobPage>("GET", `/api/jobs${query({ ...asked, states: undefined, state: asked.states?.join(",") })}`, undefined, { signal }),
+  jobs: readJobs,
   job: (id: string, signal?: AbortSignal) => call<Job>("GET", path`/api/jobs/${id}`, undefined, { signal }),
   submit: (order: JobOrder) => create<Job>("/api/jobs", order),
   cancel: (id: string) => call<Job>("DELETE", path`/api/jobs/${id}`),

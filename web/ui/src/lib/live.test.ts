@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiProblem, NoAnswer } from "./api";
 import { aFarm, aJob, aNode, aTask, aWholeJob } from "./fixtures";
 import { Live, retryDelayMs, type Link, type LiveApi } from "./live";
-import type { Message } from "./model";
+import { EMPTY, reduce, type Message } from "./model";
 
 /** A node: it answers reads, and its stream says what a test tells it to. */
 class FakeNode {
@@ -101,6 +101,21 @@ describe("the line to the node", () => {
     await streamed(2);
     expect(node.asked[1]).toBe("/api/events?after=90");
     expect(node.reads.filter((what) => what === "job a")).toHaveLength(2);
+  });
+
+  it("goes on past changes and events that only later versions know", async () => {
+    void node.live.run();
+    await streamed(1);
+    node.say(`${LEADER}event: weather\ndata: not even JSON\n\n`);
+    node.say('event: change\nid: 58\ndata: {"index":58,"changes":[{"delivery":{"id":1}},{}]}\n\n');
+    node.say('event: change\nid: 59\ndata: {"index":59}\n\n');
+    node.say(change(60));
+    await vi.waitFor(() => expect(node.messages.filter((message) => message.kind === "changes")).toHaveLength(3));
+    const model = reduce(EMPTY, node.messages);
+    expect([...model.jobs.keys()]).toContain("b");
+    node.close();
+    await streamed(2);
+    expect(node.asked[1]).toBe("/api/events?after=60");
   });
 
   it("says that it is cut when a second try fails, and live when the node is back", async () => {

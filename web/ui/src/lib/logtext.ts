@@ -25,7 +25,8 @@ export function appendLog(log: LogText, text: string): LogText {
 }
 
 function lastShown(line: string): string {
-  return line.replace(/\r$/, "").replace(/^.*\r/, "");
+  const text = line.replace(/\r$/, "");
+  return text.slice(text.lastIndexOf("\r") + 1);
 }
 
 /** All that is to be shown, with the unfinished line. */

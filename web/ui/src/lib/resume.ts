@@ -4,7 +4,7 @@ import { path, send } from "./http";
 
 export const TUS_VERSION = "1.0.0";
 
-/** What this browser remembers of an upload that it began. */
+/** An upload, and of which file it is: what this browser remembers, and what the address says. */
 export interface Begun {
   id: string;
   name: string;
@@ -16,7 +16,6 @@ export interface Begun {
 export interface Seen {
   offset_bytes: number;
   length_bytes: number;
-  metadata: ReadonlyMap<string, string>;
 }
 
 export type SceneFile = Pick<File, "name" | "size" | "lastModified">;
@@ -25,29 +24,9 @@ export type SceneFile = Pick<File, "name" | "size" | "lastModified">;
  * Whether the rest of this file belongs behind what the node has. Were it another file, the scene
  * would be half of one and half of the other: where it is not certain, the answer is no.
  */
-export function goesOn(file: SceneFile, seen: Seen, begun: Begun | null): boolean {
-  if (seen.length_bytes !== file.size) return false;
-  const name = seen.metadata.get("filename");
-  if (name !== undefined && name !== file.name) return false;
-  if (seen.metadata.get("last_modified_ms") === String(file.lastModified) && name !== undefined) return true;
-  return begun !== null && begun.name === file.name && begun.size_bytes === file.size &&
+export function goesOn(file: SceneFile, seen: Seen, begun: Begun): boolean {
+  return seen.length_bytes === file.size && begun.size_bytes === file.size && begun.name === file.name &&
     begun.last_modified_ms === file.lastModified;
-}
-
-/** Reads `Upload-Metadata`: pairs of a key and its value in base64. tus 1.0, "Upload-Metadata". */
-export function readMetadata(header: string | null): Map<string, string> {
-  const pairs = new Map<string, string>();
-  for (const pair of (header ?? "").split(",")) {
-    const [key = "", value = ""] = pair.trim().split(" ");
-    if (key === "") continue;
-    try {
-      const bytes = Uint8Array.from(atob(value), (letter) => letter.charCodeAt(0));
-      pairs.set(key, new TextDecoder().decode(bytes));
-    } catch {
-      // Not base64: this pair says nothing.
-    }
-  }
-  return pairs;
 }
 
 export function uploadPath(job: string, upload: string): string {
@@ -66,7 +45,7 @@ export async function seenUpload(job: string, upload: string): Promise<Seen | nu
   const offset_bytes = Number(answer.headers.get("upload-offset") ?? NaN);
   const length_bytes = Number(answer.headers.get("upload-length") ?? NaN);
   if (!answer.ok || !Number.isSafeInteger(offset_bytes) || !Number.isSafeInteger(length_bytes)) return null;
-  return { offset_bytes, length_bytes, metadata: readMetadata(answer.headers.get("upload-metadata")) };
+  return { offset_bytes, length_bytes };
 }
 
 /** Gives the room of an upload back that nobody goes on with. */

@@ -10,14 +10,20 @@ export const ROLE_WORDS: Record<Role, string> = {
 
 export const SCOPES: readonly Scope[] = ["read", "jobs", "admin", "metrics"];
 
-export const SCOPE_WORDS: Record<Scope, string> = {
-  read: "see what you see",
-  jobs: "make, change and cancel your jobs",
-  admin: "manage the farm",
-  metrics: "read /metrics",
-};
+export function scopeWords(scope: Scope, role: Role): string {
+  switch (scope) {
+    case "read":
+      return "see what you see";
+    case "jobs":
+      return "make, change and cancel jobs";
+    case "admin":
+      return role === "admin" ? "manage the farm, and change your account" : "change your account";
+    case "metrics":
+      return "read /metrics, and nothing else";
+  }
+}
 
 /** What a token of such an account can be for: a right that one has not, a token has not either. */
 export function scopesFor(role: Role): Scope[] {
-  return SCOPES.filter((scope) => role === "admin" || scope === "read" || (scope === "jobs" && role === "member"));
+  return SCOPES.filter((scope) => (scope !== "metrics" || role === "admin") && (scope !== "jobs" || role !== "viewer"));
 }

@@ -7,7 +7,7 @@ describe("the router", () => {
     { page: "jobs", filter: "a & b?", states: ["failed", "done"], owner: "me", sort: "name" },
     { page: "job", id: "0193-x", frame: null },
     { page: "job", id: "0193-x", frame: -12 },
-    { page: "job", id: "0193-x", frame: null, upload: "018f&x" },
+    { page: "job", id: "0193-x", frame: null, upload: { id: "2-018f&x", name: "Küche & co.blend", size_bytes: 9, last_modified_ms: 77 } },
     { page: "nodes" },
     { page: "account" },
     { page: "admin", tab: "audit" },
@@ -18,6 +18,16 @@ describe("the router", () => {
   for (const route of routes) {
     it(`reads back what it wrote: ${href(route)}`, () => expect(parseHash(href(route))).toEqual(route));
   }
+
+  it("knows both ways to write an invitation's link", () => {
+    expect(parseHash("#/register?invitation=jbi_1")).toEqual({ page: "invite", secret: "jbi_1" });
+    expect(parseHash("#/invite/jbi_1")).toEqual({ page: "invite", secret: "jbi_1" });
+  });
+
+  it("takes half an upload for none", () => {
+    expect(parseHash("#/jobs/a?upload=1&file=a.blend&bytes=9")).toEqual({ page: "job", id: "a", frame: null });
+    expect(parseHash("#/jobs/a?upload=1&file=a.blend&bytes=x&changed=7")).toEqual({ page: "job", id: "a", frame: null });
+  });
 
   it("takes an order that nobody knows for the newest first", () => {
     expect(parseHash("#/jobs?sort=colour")).toEqual(JOBS);

@@ -2,6 +2,7 @@
 // node only serves one document.
 
 import { DEFAULT_SORT, isSort, type Sort } from "./joblist";
+import type { Begun } from "./resume";
 
 export const ADMIN_TABS = ["users", "invitations", "runners", "tickets", "settings", "audit"] as const;
 export type AdminTab = (typeof ADMIN_TABS)[number];
@@ -17,8 +18,8 @@ export type JobsRoute = {
 
 export type Route =
   | JobsRoute
-  /** `upload`: the upload of the scene that is under way, so that another node's page can go on with it. */
-  | { page: "job"; id: string; frame: number | null; upload?: string }
+  /** `upload`: the one of the scene that is under way, so that another node's page can go on with it. */
+  | { page: "job"; id: string; frame: number | null; upload?: Begun }
   | { page: "nodes" }
   | { page: "account" }
   | { page: "admin"; tab: AdminTab }
@@ -52,13 +53,18 @@ export function parseHash(hash: string): Route {
     const secret = decode(parts[1]);
     if (secret !== null) return { page: "invite", secret };
   }
+  // As the farm's links to an invitation are written.
+  if (parts[0] === "register" && parts.length === 1) {
+    const secret = values.get("invitation");
+    if (secret !== null) return { page: "invite", secret };
+  }
   if (parts[0] === "admin" && parts.length <= 2) {
     const tab = ADMIN_TABS.find((one) => one === (parts[1] ?? "users"));
     if (tab) return { page: "admin", tab };
   }
   if (parts[0] === "jobs" && parts[1] !== undefined) {
     const id = decode(parts[1]);
-    const upload = values.get("upload");
+    const upload = readUpload(values);
     if (id !== null && parts.length === 2) return { page: "job", id, frame: null, ...(upload ? { upload } : {}) };
     const frame = Number(parts[3]);
     if (id !== null && parts.length === 4 && parts[2] === "frames" && Number.isInteger(frame)) {
@@ -83,7 +89,7 @@ export function href(route: Route): string {
     case "job": {
       const job = `#/jobs/${encodeURIComponent(route.id)}`;
       if (route.frame !== null) return `${job}/frames/${route.frame}`;
-      return route.upload === undefined ? job : `${job}?${new URLSearchParams({ upload: route.upload })}`;
+      return route.upload === undefined ? job : `${job}?${uploadQuery(route.upload)}`;
     }
     case "nodes":
       return "#/nodes";
@@ -98,6 +104,19 @@ export function href(route: Route): string {
     case "unknown":
       return `#${route.path}`;
   }
+}
+
+/** The upload in the address: its id, and of which file it is. */
+function uploadQuery({ id, name, size_bytes, last_modified_ms }: Begun): string {
+  return String(new URLSearchParams({ upload: id, file: name, bytes: String(size_bytes), changed: String(last_modified_ms) }));
+}
+
+function readUpload(values: URLSearchParams): Begun | null {
+  const id = values.get("upload");
+  const name = values.get("file");
+  const [size_bytes, last_modified_ms] = [Number(values.get("bytes") ?? NaN), Number(values.get("changed") ?? NaN)];
+  if (!id || !name || !Number.isSafeInteger(size_bytes) || !Number.isSafeInteger(last_modified_ms)) return null;
+  return { id, name, size_bytes, last_modified_ms };
 }
 
 function splitOnce(text: string, separator: string): string[] {

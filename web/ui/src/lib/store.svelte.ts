@@ -47,7 +47,7 @@ class Store {
   /** Asks this node who is signed in, and goes live if someone is. */
   async #whoAreWe(): Promise<void> {
     try {
-      this.signedIn((await account.me()).user);
+      this.#goLive((await account.me()).user);
     } catch (error) {
       if (error instanceof ApiProblem && error.status === 401) {
         this.user = null;
@@ -58,7 +58,13 @@ class Store {
     }
   }
 
+  /** Somebody has signed in here. */
   signedIn(user: User): void {
+    this.callback_error = null;
+    this.#goLive(user);
+  }
+
+  #goLive(user: User): void {
     this.user = user;
     this.live = new Live({ take: (messages) => this.#take(messages), link: (link) => this.#linked(link) });
     void this.live.run();

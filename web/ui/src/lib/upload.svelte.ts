@@ -2,9 +2,11 @@
 
 import { DetailedError, Upload as Tus } from "tus-js-client";
 import { ApiProblem, problemOf, words } from "./api";
-import { path } from "./http";
+import { path, send } from "./http";
 import { leftMs, RateMeter } from "./rate";
-import { dropUpload, goesOn, recall, remember, seenUpload, uploadId, uploadPath } from "./resume";
+import {
+  dropUpload, goesOn, recall, remember, seenUpload, TUS_VERSION, uploadId, uploadPath, type Begun,
+} from "./resume";
 
 export type UploadState =
   | "starting"
@@ -27,8 +29,8 @@ const PASSING = [408, 423, 425, 429];
 /** Whether a try that failed so may go well a moment later. */
 export function mayPass(status: number, problem: string): boolean {
   if (status === 0 || PASSING.includes(status)) return true;
-  // Two requests met: how far the upload is has to be asked anew.
-  if (status === 409) return problem === "upload-offset" || problem === "upload-busy" || problem === "";
+  // Two requests met: how far the upload is has to be asked anew. The other conflicts are the job's.
+  if (status === 409) return problem !== "scene-is-there" && problem !== "job-is-over";
   return status >= 500 && status !== 507;
 }
 
@@ -42,6 +44,7 @@ export class Upload {
   #tus: Tus | null = null;
   #meter = new RateMeter();
   #over = false;
+  #last_method = "";
 
   constructor(
     readonly job: string,
@@ -56,23 +59,28 @@ export class Upload {
     return leftMs(this.file.size - this.sent_bytes, this.rate);
   }
 
+  /** What another page needs to go on with it. */
+  get begun(): Begun | null {
+    const { name, size, lastModified } = this.file;
+    return this.id === null ? null : { id: this.id, name, size_bytes: size, last_modified_ms: lastModified };
+  }
+
   get active(): boolean {
     return this.state !== "done" && this.state !== "refused";
   }
 
   /** Starts, or goes on with the upload `known`, if this is the file that it was begun with. */
-  async start(known: string | null): Promise<void> {
-    const begun = recall(this.job);
-    const candidate = known ?? begun?.id ?? null;
+  async start(known: Begun | null): Promise<void> {
+    const begun = known ?? recall(this.job);
     let upload_url: string | undefined;
-    if (candidate !== null) {
-      const seen = await seenUpload(this.job, candidate).catch(() => null);
-      if (seen && goesOn(this.file, seen, begun?.id === candidate ? begun : null)) {
-        upload_url = new URL(uploadPath(this.job, candidate), location.href).href;
+    if (begun !== null) {
+      const seen = await seenUpload(this.job, begun.id).catch(() => null);
+      if (seen && goesOn(this.file, seen, begun)) {
+        upload_url = new URL(uploadPath(this.job, begun.id), location.href).href;
         this.sent_bytes = seen.offset_bytes;
-        this.id = candidate;
+        this.id = begun.id;
       } else if (seen) {
-        await dropUpload(this.job, candidate).catch(() => undefined);
+        await dropUpload(this.job, begun.id).catch(() => undefined);
       }
     }
     this.#tus = this.#make(upload_url);
@@ -106,7 +114,7 @@ export class Upload {
     return new Tus(this.file, {
       endpoint: new URL(path`/api/jobs/${this.job}/upload`, location.href).href,
       ...(upload_url === undefined ? {} : { uploadUrl: upload_url }),
-      metadata: { filename: this.file.name, last_modified_ms: String(this.file.lastModified) },
+      metadata: { filename: this.file.name },
       chunkSize: PIECE_BYTES,
       retryDelays: RETRY_MS,
       // Which upload a file goes on with is ours to know; see resume.ts.
@@ -114,17 +122,56 @@ export class Upload {
       onUploadUrlAvailable: () => this.#named(),
       onProgress: (sent) => this.#progressed(sent),
       onShouldRetry: (error) => this.#mayRetry(error),
-      onSuccess: () => this.#finished("done", ""),
+      onAfterResponse: (request) => void (this.#last_method = request.getMethod()),
+      onSuccess: () => void this.#arrived(),
       onError: (error) => this.#failed(error),
     });
   }
 
   #named(): void {
     this.id = uploadId(this.#tus?.url ?? "");
-    if (this.id === null) return;
-    remember(this.job, {
-      id: this.id, name: this.file.name, size_bytes: this.file.size, last_modified_ms: this.file.lastModified,
-    });
+    remember(this.job, this.begun);
+  }
+
+  /**
+   * All bytes are there. Where the answer to the last of them was lost, or said that the scene could
+   * not be kept just then, the tus client only saw how far the upload is: an empty piece at its end
+   * asks the node to give the scene to its job, and to say what came of it.
+   */
+  async #arrived(): Promise<void> {
+    if (this.#last_method !== "HEAD") {
+      this.#finished("done", "");
+      return;
+    }
+    this.state = "finishing";
+    for (const delay_ms of RETRY_MS) {
+      const refused = await this.#finish();
+      if (this.#over) return;
+      if (refused === null) {
+        this.#finished("done", "");
+        return;
+      }
+      if (!mayPass(refused.status, refused.problem)) {
+        this.#finished("refused", refused.message);
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, delay_ms));
+    }
+    this.#failed(new Error("the node could not keep the scene; try again later"));
+  }
+
+  /** Null when the job has its scene; else why not, with status 0 where no answer came. */
+  async #finish(): Promise<ApiProblem | null> {
+    if (this.id === null) return new ApiProblem(0, "", "the upload has no name yet");
+    const headers = {
+      "tus-resumable": TUS_VERSION, "upload-offset": String(this.file.size), "content-type": "application/offset+octet-stream",
+    };
+    try {
+      const answer = await send("PATCH", uploadPath(this.job, this.id), undefined, { headers });
+      return answer.ok ? null : problemOf(answer.status, await answer.text());
+    } catch (error) {
+      return new ApiProblem(0, "", words(error));
+    }
   }
 
   #progressed(sent_bytes: number): void {

@@ -1,5 +1,6 @@
 // The uploads of this page: they go on while one looks at something else.
 
+import type { Begun } from "./resume";
 import { Upload } from "./upload.svelte";
 
 class Uploads {
@@ -10,7 +11,7 @@ class Uploads {
   }
 
   /** Sends a scene to its job; `known` is an upload of it that was begun elsewhere. */
-  begin(job: string, file: File, known: string | null = null): Upload {
+  begin(job: string, file: File, known: Begun | null = null): Upload {
     const upload = new Upload(job, file);
     this.#of = new Map([...this.#of, [job, upload]]);
     void upload.start(known);

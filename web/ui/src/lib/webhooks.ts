@@ -30,7 +30,7 @@ export function deliveryWords(delivery: Delivery, now_ms: number): string {
     case "given_up":
       return `given up after ${delivery.attempts} ${delivery.attempts === 1 ? "try" : "tries"}${why}`;
     case "waiting": {
-      const next = delivery.next_at_ms === null ? "" : `; again in ${duration(Math.max(0, delivery.next_at_ms - now_ms))}`;
+      const next = delivery.next_attempt_at_ms === null ? "" : `; again in ${duration(Math.max(0, delivery.next_attempt_at_ms - now_ms))}`;
       return `${delivery.attempts === 0 ? "on its way" : "tried"}${why}${delivery.attempts === 0 ? "" : next}`;
     }
   }

@@ -19,7 +19,7 @@ export class Accounts {
   devices = new Map([["WDJB-MJHT", null]]);
   audit = [];
   settings = {
-    registration: "invitation", default_role: "member",
+    farm_name: "home", registration: "invitation", default_role: "member",
     default_quota: { bytes: 50 * 2 ** 30, jobs: 10, frames_in_flight: null }, public_url: null, webhooks_to_private_addresses: false,
   };
   providers = [
@@ -80,7 +80,7 @@ export class Accounts {
   }
 
   note(actor, action, subject, detail, at_ms = Date.now()) {
-    this.audit.push({ number: this.audit.length, at_ms, actor: { id: actor, name: actor }, from: "192.168.1.20", action, subject, detail });
+    this.audit.push({ number: this.audit.length, at_ms, actor: { kind: "user", id: `id-of-${actor}`, name: actor }, from: "192.168.1.20", action, subject, detail });
   }
 
   quotaOf(user) {

@@ -26,13 +26,13 @@ export async function adminRoutes(accounts, farm, caller, request, response, url
         expires_at_ms: Date.now() + asked.ttl_seconds * 1000, reusable: asked.reusable, used_by: [],
       };
       accounts.invitations.set(made.id, { ...made, secret });
-      return { ...made, secret, link: null };
+      return { ...made, invitation: secret, link: `http://${request.headers.host}/#/register?invitation=${secret}` };
     });
   } else if (area === "tickets") {
     await kept(accounts.tickets, "tickets", id, request, response, async () => {
       const asked = await bodyJson(request);
       const made = {
-        id: newSecret("").slice(0, 16), created_at_ms: Date.now(), created_by: caller.user.name, expires_at_ms: Date.now() + 900_000,
+        id: newSecret("").slice(0, 16), created_at_ms: Date.now(), created_by: { kind: "user", id: caller.user.id, name: caller.user.name }, expires_at_ms: Date.now() + 900_000,
         reusable: asked.reusable ?? false, voter: asked.voter ?? true, runner: asked.runner ?? true,
       };
       accounts.tickets.set(made.id, made);
@@ -93,7 +93,8 @@ function audit(accounts, url, response) {
   const asked = (name) => url.searchParams.get(name) ?? "";
   const before = Number(url.searchParams.get("before") ?? Infinity);
   const entries = accounts.audit.toReversed().filter((entry) =>
-    entry.number < before && (asked("actor") === "" || entry.actor.name === asked("actor")) &&
+    entry.number < before && (asked("actor") === "" || entry.actor.id === asked("actor")) &&
     (asked("action") === "" || entry.action === asked("action")) && (asked("subject") === "" || entry.subject === asked("subject")));
-  json(response, 200, { entries: entries.slice(0, Number(url.searchParams.get("limit") ?? 100)) });
+  const page = entries.slice(0, Number(url.searchParams.get("limit") ?? 100));
+  json(response, 200, { entries: page, ...(page.length < entries.length ? { next_before: page.at(-1).number } : {}) });
 }

@@ -86,14 +86,15 @@ export async function ownAccount(accounts, caller, request, response, url) {
       none(response);
     }
   } else if (route === "POST /api/auth/device/approve") {
-    const { user_code } = await bodyJson(request);
+    const { user_code, approve } = await bodyJson(request);
     if (accounts.devices.get(user_code) !== null) {
       problem(response, 404, "not-found", "no command line waits with that code; start jiggablend login again");
     } else {
-      accounts.devices.set(user_code, user.id);
+      accounts.devices.set(user_code, approve ? user.id : "refused");
       none(response);
     }
   } else if (/^GET \/api\/auth\/\w+\/link$/.test(route)) {
+    if (id === "discord") return response.writeHead(303, { location: "/?error=identity-taken" }).end(), true;
     if (!user.identities.some((one) => one.provider === id)) user.identities.push({ provider: id, name: "Google", subject: "1098" });
     response.writeHead(303, { location: url.searchParams.get("return_to") ?? "/" }).end();
   } else if (request.method === "DELETE" && url.pathname.startsWith("/api/auth/identities/")) {
@@ -144,16 +145,16 @@ async function webhooks(accounts, user, id, act, request, response) {
     return json(response, 200, { webhooks: own.map(({ user: _, ...one }) => one) });
   }
   if (id === undefined) {
-    const made = { id: randomUUID(), ...(await bodyJson(request)), created_at_ms: Date.now(), failures: 0 };
+    const made = { id: randomUUID(), ...(await bodyJson(request)), enabled: true, created_at_ms: Date.now(), failures: 0 };
     if (/127\.0\.0\.1|localhost/.test(made.url)) return problem(response, 422, "invalid-request", `url is ${made.url}: an address of the farm's own network; an admin can allow those in the settings`);
     accounts.webhooks.set(made.id, { ...made, user: user.id });
-    return json(response, 201, { ...made, secret: newSecret("") });
+    return json(response, 201, { ...made, secret: newSecret("whsec_") });
   }
   if (!found) return problem(response, 404, "not-found", "there is no such webhook");
   if (act === "test") {
     accounts.deliveries.unshift({
-      id: accounts.deliveries.length + 1, webhook: id, event: "test", job: null, node: null, at_ms: Date.now(), attempts: 1,
-      state: "delivered", status: 204, error: null, next_at_ms: null,
+      id: accounts.deliveries.length + 1, webhook: id, event: "test", job: null, node: null, created_at_ms: Date.now(), attempts: 1,
+      state: "delivered", status: 204, error: null, next_attempt_at_ms: null, ended_at_ms: Date.now(),
     });
     return json(response, 202, {});
   }

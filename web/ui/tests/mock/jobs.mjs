@@ -108,6 +108,7 @@ function log(found, one, url, response) {
   const lines = Array.from({ length: 260 }, (_, at) => `Fra:${one.frame} Mem:${120 + at}.0M | Sample ${at + 1}/260`);
   lines.unshift(`Blender 4.5.3, attempt ${epoch} at ${found.name}`);
   if (one.failure) lines.push(`Error: ${one.failure.message}`);
+  if (one.state === "done") lines.push("Saved: the frame");
   const tail = Number(url.searchParams.get("tail") ?? Infinity);
   response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
   const running = one.state === "leased" && one.epoch === epoch;

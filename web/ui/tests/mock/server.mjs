@@ -29,8 +29,8 @@ const PAGE_SIZE = Number(process.env.MOCK_PAGE_SIZE ?? 50);
 const farm = new Farm({ frame_ms: Number(process.env.MOCK_FRAME_MS ?? 1500) });
 if (!process.env.MOCK_EMPTY) seed(farm, Number(process.env.MOCK_MANY ?? 0));
 const accounts = new Accounts({ email: EMAIL, password: PASSWORD, role: ROLE, empty: Boolean(process.env.MOCK_NO_ACCOUNT) });
-/** How quick uploads are read; 0: as quick as they come. */
-const slow = { bytes_per_s: 0 };
+/** How quick uploads are read (0: as quick as they come), and how many of their ends fail. */
+const slow = { bytes_per_s: 0, failing_ends: 0 };
 /** Two nodes of one farm: what is said to one is known to the other. */
 const nodes = [1, 2].map((id) => ({ id, streams: new Set(), sockets: new Set(), cut_until_ms: 0 }));
 
@@ -93,6 +93,7 @@ function control(url, response) {
   const number = (name) => Number(url.searchParams.get(name));
   if (url.pathname === "/mock/elect") farm.elect(number("node") || null);
   if (url.pathname === "/mock/slow") slow.bytes_per_s = number("bytes_per_s");
+  if (url.pathname === "/mock/fail_ends") slow.failing_ends = number("times");
   if (url.pathname === "/mock/cut") {
     nodes[0].cut_until_ms = Date.now() + number("ms");
     for (const socket of nodes[0].sockets) if (socket !== response.socket) socket.destroy();

@@ -26,7 +26,7 @@ export async function tus(farm, request, response, url, slow) {
   if (!upload) return response.writeHead(404).end(), true;
   if (request.method === "HEAD") {
     response.writeHead(200, {
-      "upload-offset": upload.offset, "upload-length": upload.length, "upload-metadata": upload.metadata, "cache-control": "no-store",
+      "upload-offset": upload.offset, "upload-length": upload.length, "cache-control": "no-store",
     }).end();
   } else if (request.method === "DELETE") {
     uploads.delete(upload_id);
@@ -39,7 +39,7 @@ export async function tus(farm, request, response, url, slow) {
 
 async function patch(farm, request, response, id, upload, slow) {
   if (Number(request.headers["upload-offset"]) !== upload.offset) {
-    return problem(response, 409, "upload-offset", `the upload is at ${upload.offset}`);
+    return problem(response, 409, "conflict", `the upload goes on at byte ${upload.offset}`);
   }
   try {
     for await (const part of request) {
@@ -52,12 +52,18 @@ async function patch(farm, request, response, id, upload, slow) {
     return undefined;
   }
   if (upload.offset < upload.length) return response.writeHead(204, { "upload-offset": upload.offset }).end();
-  uploads.delete(id);
+  if (upload.done) return response.writeHead(204, { "upload-offset": upload.offset }).end();
+  if (slow.failing_ends > 0) {
+    slow.failing_ends -= 1;
+    return problem(response, 503, "too-few-copies", "the scene has too few copies; try again in a moment");
+  }
   const bytes = Buffer.concat(upload.parts);
   const name = Buffer.from(/filename ([\w+/=]+)/.exec(upload.metadata)?.[1] ?? "", "base64").toString();
   if (bytes.length < BLEND_BYTES || bytes.subarray(0, 7).toString("latin1") !== "BLENDER") {
+    uploads.delete(id);
     return problem(response, 422, "truncated-blend", `${name} ends in the middle; save it again in Blender and upload that`);
   }
+  upload.done = true;
   const checked = farm.addScene(upload.job, name, bytes.length);
   // What arrived, for a test to compare with what was sent.
   farm.files.get(checked.id).bytes = bytes;

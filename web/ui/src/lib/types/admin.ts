@@ -21,7 +21,7 @@ export interface Invitation {
   id: string;
   role: Role;
   email: string | null;
-  created_at_ms?: number;
+  created_at_ms: number;
   expires_at_ms: number;
   reusable: boolean;
   used_by: string[];
@@ -29,8 +29,17 @@ export interface Invitation {
 
 export interface NewInvitation extends Invitation {
   /** `jbi_…`, told once. */
-  secret: string;
-  link: string | null;
+  invitation: string;
+  /** The page's address with the invitation in it. */
+  link: string;
+}
+
+/** Who did something. */
+export interface Actor {
+  kind: "user" | "operator" | "node" | "farm";
+  id: string;
+  /** Null for a user who is there no longer. */
+  name: string | null;
 }
 
 /** A node that renders: a member of the mesh, or one that speaks only HTTP. */
@@ -61,7 +70,7 @@ export interface TicketSeen {
   /** The first 16 hex digits of the ticket's hash. */
   id: string;
   created_at_ms: number;
-  created_by: string;
+  created_by: Actor;
   expires_at_ms: number;
   reusable: boolean;
   voter: boolean;
@@ -80,7 +89,7 @@ export interface Settings {
 export interface AuditEntry {
   number: number;
   at_ms: number;
-  actor: { id: string; name: string };
+  actor: Actor;
   from: string | null;
   action: string;
   subject: string;

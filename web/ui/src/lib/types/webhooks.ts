@@ -12,10 +12,12 @@ export interface Webhook {
   all_jobs: boolean;
   enabled: boolean;
   created_at_ms: number;
+  /** Attempts that failed since the last one that did not. */
+  failures: number;
 }
 
 export interface NewWebhook extends Webhook {
-  /** What the deliveries are signed with; told once. */
+  /** `whsec_…`: what the deliveries are signed with; told once. */
   secret: string;
 }
 
@@ -24,10 +26,16 @@ export interface Delivery {
   event: WebhookEvent | "test";
   job: string | null;
   node: number | null;
-  at_ms: number;
-  attempts: number;
+  created_at_ms: number;
   state: "waiting" | "delivered" | "given_up";
+  /** Attempts that were made. */
+  attempts: number;
+  /** While it waits. */
+  next_attempt_at_ms: number | null;
+  /** When it was delivered or given up. */
+  ended_at_ms: number | null;
+  /** The HTTP status of the answer that took it. */
   status: number | null;
+  /** Why the newest attempt failed. */
   error: string | null;
-  next_at_ms: number | null;
 }

@@ -1,6 +1,8 @@
 //! What tests share: a farm in a few words, and stories of random commands.
 #![allow(clippy::unwrap_used)]
 
+mod people;
+
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -183,7 +185,7 @@ impl Story {
         }
         self.at += self.random.random_range(0..50);
         loop {
-            let draw = self.random.random_range(0..100);
+            let draw = self.random.random_range(0..125);
             if let Some(action) = self.action(state, draw) {
                 return command(self.at, action);
             }
@@ -201,7 +203,13 @@ impl Story {
             },
             66..72 => {
                 let job = self.id();
-                job_created(job, self.chance(50))
+                let mut created = job_created(job, self.chance(50));
+                if let Action::JobCreated { owner, .. } = &mut created
+                    && let Some(user) = self.any(state.users.keys().copied())
+                {
+                    *owner = Owner::User(user);
+                }
+                created
             }
             72..80 => self.scene(state)?,
             80..83 => self.people(state),
@@ -211,7 +219,13 @@ impl Story {
             },
             93..98 => self.replica(state)?,
             98 => self.inspection(state)?,
-            _ => Action::ExpiredRemoved,
+            99 => Action::ExpiredRemoved,
+            100..106 => self.account(state)?,
+            106..111 => self.door(state)?,
+            111..116 => self.sign_in(state),
+            116..119 => self.sharing(state)?,
+            119..124 => self.webhook(state)?,
+            _ => self.farm(),
         })
     }
 
@@ -278,31 +292,6 @@ impl Story {
             file: self.file(state, FileKind::Scene),
             scene_frames: FrameList::range(1, last).unwrap(),
         })
-    }
-
-    fn people(&mut self, state: &State) -> Action {
-        let known = self.any(state.users.keys().copied());
-        let session = self.any(state.sessions.keys().copied());
-        match (known, session) {
-            (_, Some(session)) if self.chance(20) => Action::SessionEnded { session },
-            (Some(user), _) if self.chance(70) => Action::SessionCreated {
-                session: self.hash(),
-                user,
-                expires_at: TimestampMs(self.at + self.random.random_range(0..2_000)),
-                agent: "curl".into(),
-            },
-            _ => {
-                let id = self.id();
-                Action::UserCreated {
-                    user: UserId(Uuid::from_u128(id)),
-                    name: format!("user {id}"),
-                    email: Some(format!("{}@example.org", id % 5)),
-                    password_hash: Some("argon2id".into()),
-                    identity: None,
-                    role: UserRole::Member,
-                }
-            }
-        }
     }
 
     fn membership(&mut self, state: &State) -> Action {
