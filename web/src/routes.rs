@@ -10,9 +10,10 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware;
 use axum::routing::MethodRouter;
 use tower::ServiceBuilder;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::Predicate;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::Schema;
@@ -31,6 +32,8 @@ use crate::{
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// What fits into one packet is sent as it is.
+const COMPRESS_ABOVE_BYTES: u64 = 1024;
 
 /// One line of the table.
 pub(crate) struct Route {
@@ -213,7 +216,12 @@ pub(crate) fn router(app: App) -> Router {
         .layer(if_missing("referrer-policy", "same-origin"))
         .layer(if_missing("cross-origin-resource-policy", "same-origin"))
         .layer(if_missing("cache-control", "no-store"))
-        .layer(CompressionLayer::new().compress_when(IsText));
+        // A better ratio would take longer than the bytes that it saves.
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(SizeAbove::new(COMPRESS_ABOVE_BYTES).and(IsText)),
+        );
     router
         .fallback(page::page)
         .method_not_allowed_fallback(page::method_not_allowed)
