@@ -125,8 +125,7 @@ impl App {
         node: NodeId,
         action: Action,
     ) -> Result<Effect, ProposeError> {
-        self.log
-            .propose(Command::new(Actor::Node(node), action))
+        self.propose_command(Command::new(Actor::Node(node), action))
             .await
     }
 
@@ -137,8 +136,14 @@ impl App {
         address: IpAddr,
         action: Action,
     ) -> Result<Effect, ProposeError> {
-        let command = Command::new(actor, action).from(address);
-        self.log.propose(command).await
+        self.propose_command(Command::new(actor, action).from(address))
+            .await
+    }
+
+    async fn propose_command(&self, command: Command) -> Result<Effect, ProposeError> {
+        let proposed = self.log.propose(command).await;
+        self.request_metrics.proposed(&proposed);
+        proposed
     }
 }
 

@@ -37,6 +37,7 @@ mod tokens;
 mod upload;
 mod users;
 mod views;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -52,3 +53,5 @@ pub use live::*;
 pub use neighbours::{NeighbourStream, Neighbours};
 pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};
 pub use server::*;
+pub use views::job_name;
+pub use webhooks::is_public_address;

@@ -127,13 +127,13 @@ fn document_of(routes: Vec<Route>) -> OpenApi {
 fn operation_of(route: &Route) -> Operation {
     let mut operation = route.operation.clone();
     if route.access != Access::Public {
-        let either = [SESSION, TOKEN];
+        let schemes: &[&str] = match route.access {
+            Access::Runner => &[TOKEN],
+            _ => &[SESSION, TOKEN],
+        };
         let nothing = Vec::<String>::new;
-        operation.security = Some(
-            either
-                .map(|scheme| SecurityRequirement::new(scheme, nothing()))
-                .to_vec(),
-        );
+        let requirement = |scheme: &&str| SecurityRequirement::new(*scheme, nothing());
+        operation.security = Some(schemes.iter().map(requirement).collect());
     }
     // Handlers of different modules may have one name; ids must not.
     let tag = operation.tags.as_deref().and_then(<[_]>::first);

@@ -53,6 +53,7 @@ problem_kinds! {
     UnknownProvider = NOT_FOUND, "unknown-provider", "There is no such provider";
     UnknownTask = NOT_FOUND, "unknown-task", "There is no such task";
     UnknownRegistrationToken = NOT_FOUND, "unknown-registration-token", "There is no such registration token";
+    UnknownWebhook = NOT_FOUND, "unknown-webhook", "There is no such webhook";
     UnknownFile = NOT_FOUND, "unknown-file", "There is no such file";
     NoLog = NOT_FOUND, "no-log", "There is no log";
     UnknownUpload = NOT_FOUND, "unknown-upload", "There is no such upload";

@@ -26,7 +26,7 @@ use crate::metrics::observe;
 use crate::problem::{Problem, ProblemKind, as_problem};
 use crate::{
     audit, auth, events, farm, files, health, jobs, metrics, openapi, page, runners, settings,
-    tokens, upload, users,
+    tokens, upload, users, webhooks,
 };
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
@@ -95,7 +95,9 @@ fn the_operation(item: PathItem) -> (Method, Operation) {
 
 #[rustfmt::skip]
 pub(crate) fn table() -> Vec<Route> {
-    use Access::{Account, Admin, JobManager, JobOwner, JobReader, Member, Public, Runner, SignedIn};
+    use Access::{
+        Account, Admin, JobManager, JobOwner, JobReader, Member, Metrics, Public, Runner, SignedIn,
+    };
     vec![
         Route::new(Public,     routes!(auth::local::providers)),
         Route::new(Public,     routes!(auth::local::login)),
@@ -169,12 +171,20 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(Admin,      routes!(runners::admin::create_token)),
         Route::new(Admin,      routes!(runners::admin::revoke_token)),
 
+        Route::new(SignedIn,   routes!(webhooks::list)),
+        Route::new(Member,     routes!(webhooks::create)),
+        Route::new(SignedIn,   routes!(webhooks::get)),
+        Route::new(Member,     routes!(webhooks::change)),
+        Route::new(Member,     routes!(webhooks::delete)),
+        Route::new(Member,     routes!(webhooks::test)),
+        Route::new(SignedIn,   routes!(webhooks::deliveries)),
+
         Route::new(Public,     routes!(openapi::document)),
         Route::new(Public,     routes!(openapi::docs)),
         Route::new(Public,     routes!(openapi::docs_file)),
         Route::new(Public,     routes!(health::live)),
         Route::new(Public,     routes!(health::ready)),
-        Route::new(Admin,      routes!(metrics::metrics)),
+        Route::new(Metrics,    routes!(metrics::metrics)),
     ]
 }
 

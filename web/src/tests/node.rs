@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::neighbours::Hallway;
 use crate::{
-    LiveBoard, LogLines, RunnerCondition, RunnerGateway, RunningLogs, TicketMaker, WebConfig,
-    WebServer, ensure_test_user,
+    Certificates, LiveBoard, LogLines, ProviderConfig, RunnerCondition, RunnerGateway, RunningLogs,
+    TicketMaker, WebConfig, WebServer, ensure_test_user,
 };
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -77,6 +77,7 @@ struct Parts {
     runners: Arc<Heard>,
     hallway: Hallway,
     printed: Arc<Printed>,
+    setup: Setup,
     dir: Arc<tempfile::TempDir>,
 }
 
@@ -102,14 +103,14 @@ impl Parts {
                 max_upload_bytes: MAX_UPLOAD_BYTES,
                 uploads: self.uploads(node),
                 copies: jiggablend_transfer::DEFAULT_COPIES,
-                certificates: None,
-                trusted_proxies: Vec::new(),
+                certificates: self.setup.certificates.clone(),
+                trusted_proxies: self.setup.trusted_proxies.clone(),
             },
             log: self.log.clone(),
             content: self.content.clone(),
             live: self.live.clone(),
             tickets: Arc::new(Tickets(self.log.clone())),
-            providers: Vec::new(),
+            providers: self.setup.providers.clone(),
             runners: self.runners.clone(),
             neighbours: self.hallway.door_of(node),
             running_logs: self.printed.clone(),
@@ -203,8 +204,32 @@ impl TicketMaker for Tickets {
     }
 }
 
+/// What differs between the nodes of tests.
+pub(super) struct Setup {
+    pub(super) certificates: Option<Arc<Certificates>>,
+    pub(super) trusted_proxies: Vec<ipnet::IpNet>,
+    pub(super) providers: Vec<ProviderConfig>,
+    /// Local accounts that are there, the first of them an admin's.
+    pub(super) accounts: &'static [&'static str],
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            certificates: None,
+            trusted_proxies: Vec::new(),
+            providers: Vec::new(),
+            accounts: &[ADMIN, MEMBER, OTHER_MEMBER],
+        }
+    }
+}
+
 impl TestNode {
     pub(super) async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    pub(super) async fn start_with(setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity::load_or_create(&dir.path().join("key")).unwrap();
         let mesh = MeshConfig {
@@ -229,7 +254,7 @@ impl TestNode {
         };
         let log = JobLog::open(log, Arc::new(Alone)).await.unwrap();
         create_farm(&log, &mesh).await;
-        for email in [ADMIN, MEMBER, OTHER_MEMBER] {
+        for email in setup.accounts {
             ensure_test_user(&log, email, PASSWORD).await.unwrap();
         }
 
@@ -240,6 +265,7 @@ impl TestNode {
             runners: Arc::default(),
             hallway: Hallway::default(),
             printed: Arc::default(),
+            setup,
             dir: Arc::new(dir),
         };
         let web = node.serve(NODE).await;
@@ -314,6 +340,18 @@ impl TestNode {
                 .unwrap(),
             base: self.base.clone(),
             token: None,
+        }
+    }
+
+    /// A browser that goes where it is sent only when it is told to.
+    pub(super) fn browser(&self) -> Client {
+        Client {
+            http: reqwest::Client::builder()
+                .cookie_store(true)
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
+            ..self.client()
         }
     }
 
@@ -401,6 +439,10 @@ impl Client {
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        answer(self.request(Method::PATCH, path).json(body)).await
     }
 
     pub(super) async fn delete(&self, path: &str) -> (StatusCode, Value) {

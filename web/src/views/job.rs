@@ -107,7 +107,7 @@ impl OwnerView {
 }
 
 /// The job's name; for a job that was given none, its scene file's.
-pub(crate) fn job_name(state: &State, job: &Job) -> String {
+pub fn job_name(state: &State, job: &Job) -> String {
     if !job.name.is_empty() {
         return job.name.clone();
     }

@@ -3,5 +3,6 @@
 mod job;
 mod node;
 
-pub(crate) use job::{FileView, JobSummary, JobView, TaskView, job_name};
+pub use job::job_name;
+pub(crate) use job::{FileView, JobSummary, JobView, TaskView};
 pub(crate) use node::{NodeView, Nodes};
