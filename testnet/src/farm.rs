@@ -232,6 +232,16 @@ impl Farm {
             .unwrap_or_else(|| panic!("node {number} does not run"))
     }
 
+    /// Starts a node of this farm that was taken out and has ended, from its disk. Returns its
+    /// number.
+    pub async fn put(&mut self, settings: NodeSettings) -> Result<usize> {
+        let number = 1 + self.nodes.len() + self.killed.len();
+        let mut node = NodeProcess::start(settings).await?;
+        node.wait_until_ready().await?;
+        self.nodes.insert(number, node);
+        Ok(number)
+    }
+
     /// Asks all nodes to stop, the leader last, and waits for them.
     pub async fn stop(mut self) -> Result<()> {
         let mut order: Vec<usize> = self.nodes.keys().copied().collect();

@@ -10,6 +10,7 @@
 //! - [`http_runner`] starts runners that speak only HTTP.
 //! - [`command_line`] runs `jiggablend` as a person would.
 //! - [`wait`] waits for a condition, with a deadline.
+//! - [`provider`] is a provider to sign in with.
 //! - [`schemathesis`] goes through the whole API by its document.
 //! - [`process_tree`] sees what a node has started.
 //!
@@ -27,6 +28,7 @@ pub mod load_protocol;
 pub mod node;
 pub mod process_tree;
 pub mod program;
+pub mod provider;
 pub mod scenes;
 pub mod schemathesis;
 pub mod up;

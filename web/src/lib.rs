@@ -22,6 +22,7 @@ mod jobs;
 mod json;
 mod live;
 mod metrics;
+mod neighbours;
 mod openapi;
 mod page;
 mod path;
@@ -36,6 +37,7 @@ mod tokens;
 mod upload;
 mod users;
 mod views;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,10 @@ pub use auth::{
 };
 pub use blend::{BlendError, SceneError, check_scene};
 pub use connections::{Certificates, TlsFiles};
+pub use jobs::logs::{LogLines, RunningLogs};
 pub use live::*;
+pub use neighbours::{NeighbourStream, Neighbours};
 pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};
 pub use server::*;
+pub use views::job_name;
+pub use webhooks::is_public_address;

@@ -1,20 +1,20 @@
-//! `cluster status` and `cluster ticket`.
+//! `cluster status`; `cluster ticket` is [`ticket create`](super::admin::new_ticket).
 
-use jiggablend_raft::TimestampMs;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::api_types::{Farm, NewTicket, Node, NodeList, Vote};
-use super::args::{ClusterCommand, ClusterTicketArgs};
+use super::admin::new_ticket;
+use super::api_types::{Farm, Node, NodeList, Vote};
+use super::args::{ClusterCommand, Group};
 use super::client::Client;
-use super::output::{self, Output, Tone, Width, cell, duration, since, toned, utc_time};
+use super::output::{self, Output, Tone, Width, cell, toned};
 
 /// Does one `cluster` command.
-pub async fn run(command: &ClusterCommand, output: &Output) -> Result<(), CliError> {
-    let client = Client::connect(command.client_options(), output)?;
-    match command {
-        ClusterCommand::Status(_) => status(&client, output).await,
-        ClusterCommand::Ticket(args) => ticket(args, &client, output).await,
+pub async fn run(group: &Group<ClusterCommand>, output: &Output) -> Result<(), CliError> {
+    let client = Client::connect(&group.client, output)?;
+    match &group.command {
+        ClusterCommand::Status => status(&client, output).await,
+        ClusterCommand::Ticket(args) => new_ticket(args, &client, output).await,
     }
 }
 
@@ -137,7 +137,8 @@ fn yes_or_no(yes: bool) -> &'static str {
     if yes { "yes" } else { "no" }
 }
 
-fn works_on(node: &Node) -> String {
+/// What a node is at, or why it does nothing.
+pub fn works_on(node: &Node) -> String {
     let words: Vec<String> = node
         .working_on
         .iter()
@@ -157,42 +158,6 @@ fn works_on(node: &Node) -> String {
         (true, Some(why)) => format!("renders nothing: {why}"),
         (true, None) => "-".to_owned(),
     }
-}
-
-async fn ticket(
-    args: &ClusterTicketArgs,
-    client: &Client,
-    output: &Output,
-) -> Result<(), CliError> {
-    let body = json!({
-        "ttl_seconds": args.ttl.as_secs(),
-        "reusable": args.reusable,
-        "voter": !args.runner_only,
-        "runner": true,
-    });
-    let answer: Value = client.post("/api/tickets", &body).await?;
-    let ticket: NewTicket = serde_json::from_value(answer.clone())
-        .map_err(|error| CliError::Refused(format!("cannot understand the ticket: {error}")))?;
-    let command = format!("jiggablend node join {}", ticket.ticket);
-    if output.is_json() {
-        let mut answer = answer;
-        answer["command"] = json!(command);
-        output.json(&answer);
-        return Ok(());
-    }
-    output.note(&explanation(&ticket, args.reusable));
-    output.line(&command);
-    Ok(())
-}
-
-fn explanation(ticket: &NewTicket, reusable: bool) -> String {
-    let who = match reusable {
-        true => "any number of machines",
-        false => "one machine",
-    };
-    let good_for = duration(since(TimestampMs::now(), ticket.expires_at_ms));
-    let until = utc_time(ticket.expires_at_ms);
-    format!("lets {who} into the farm for {good_for} (until {until}); it is shown only once:")
 }
 
 #[cfg(test)]

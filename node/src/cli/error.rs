@@ -25,7 +25,7 @@ pub enum CliError {
     #[error("{url}: {reason}")]
     Node { url: String, reason: String },
     #[error(
-        "no node of this machine is known: {} is not there; start one with `jiggablend node start`, name its data directory with --data, or name any node with --url and --token",
+        "no farm is known: {} is not there, and nobody signed in; sign in at a farm with `jiggablend login URL`, start a node with `jiggablend node start`, or name one with --data, or --url and --token",
         .0.display()
     )]
     NoEndpoint(PathBuf),

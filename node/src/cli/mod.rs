@@ -1,9 +1,12 @@
 //! The command line. Everything but `node start` and `node join` is a client of `docs/api.md`.
 //!
-//! In the order in which things happen: [`args`] reads what was asked for, [`endpoint`] finds the
-//! node to talk to, [`client`] talks to it or, where it is gone, to another node of the farm,
+//! In the order in which things happen: [`args`] reads what was asked for, [`target`] finds the
+//! node to talk to and what to sign in with (this machine's node, by its [`endpoint`], or one of
+//! the saved [`logins`]), [`client`] talks to it or, where it is gone, to another node of the farm,
 //! [`events`] follows what happens there, and [`output`] shows it.
 
+mod account;
+mod admin;
 mod api_types;
 mod args;
 mod client;
@@ -13,10 +16,14 @@ mod endpoint;
 mod error;
 mod events;
 mod job;
+mod logins;
+mod names;
 mod node;
 mod output;
 mod peers;
 mod sse;
+mod target;
+mod webhook;
 
 pub use args::{NodeJoinArgs, NodeOptions, NodeStartArgs};
 pub use door_options::DoorOptions;
@@ -30,7 +37,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, ClusterCommand, Command, JobCommand, NodeCommand};
+use args::{Arguments, Command, NodeCommand};
 use output::Output;
 
 /// What one call of the program is to do.
@@ -44,14 +51,7 @@ pub enum Invocation {
 
 /// A command that a node of the farm answers.
 #[derive(Debug)]
-pub struct ClientCommand(ClientCommandKind);
-
-#[derive(Debug)]
-enum ClientCommandKind {
-    NodeStatus(args::NodeStatusArgs),
-    Cluster(ClusterCommand),
-    Job(JobCommand),
-}
+pub struct ClientCommand(Command);
 
 /// Reads the program's own arguments. Where they are wrong, or ask for help, what there is to say
 /// has been printed and the exit code is the answer.
@@ -74,9 +74,7 @@ fn parse_from(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocatio
     Ok(match parsed.command {
         Command::Node(NodeCommand::Start(start)) => Invocation::NodeStart(start),
         Command::Node(NodeCommand::Join(join)) => Invocation::NodeJoin(join),
-        Command::Node(NodeCommand::Status(status)) => client(ClientCommandKind::NodeStatus(status)),
-        Command::Cluster(cluster) => client(ClientCommandKind::Cluster(cluster)),
-        Command::Job(job) => client(ClientCommandKind::Job(job)),
+        command => Invocation::Client(ClientCommand(command)),
     })
 }
 
@@ -87,20 +85,12 @@ fn one_line(text: &str) -> String {
     what.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn client(kind: ClientCommandKind) -> Invocation {
-    Invocation::Client(ClientCommand(kind))
-}
-
 impl ClientCommand {
     /// Does it. Results go to stdout, messages and errors to stderr; the exit code is 0 where it
     /// worked, 1 where it failed (a watched job that failed is a failure) and 2 for wrong usage.
     pub async fn run(self) -> ExitCode {
         let output = Output::new(self.json());
-        let result = match self.0 {
-            ClientCommandKind::NodeStatus(status) => node::status(&status, &output).await,
-            ClientCommandKind::Cluster(cluster) => cluster::run(&cluster, &output).await,
-            ClientCommandKind::Job(job) => job::run(&job, &output).await,
-        };
+        let result = run(self.0, &output).await;
         match result.and_then(|()| output.written()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -112,10 +102,47 @@ impl ClientCommand {
 
     fn json(&self) -> bool {
         match &self.0 {
-            ClientCommandKind::NodeStatus(status) => status.client.json,
-            ClientCommandKind::Cluster(cluster) => cluster.client_options().json,
-            ClientCommandKind::Job(job) => job.client_options().json,
+            Command::Node(NodeCommand::Start(start)) => start.options.json,
+            Command::Node(NodeCommand::Join(join)) => join.options.json,
+            Command::Node(NodeCommand::Status(status)) => status.client.json,
+            Command::Node(NodeCommand::Remove(remove)) => remove.client.json,
+            Command::Cluster(group) => group.client.json,
+            Command::Job(group) => group.client.json,
+            Command::Login(login) => login.json,
+            Command::Logout(logout) => logout.json,
+            Command::Whoami(whoami) => whoami.client.json,
+            Command::User(group) => group.client.json,
+            Command::Token(group) => group.client.json,
+            Command::Session(group) => group.client.json,
+            Command::Runner(group) => group.client.json,
+            Command::Ticket(group) => group.client.json,
+            Command::Settings(group) => group.client.json,
+            Command::Audit(audit) => audit.client.json,
+            Command::Webhook(group) => group.client.json,
         }
+    }
+}
+
+async fn run(command: Command, output: &Output) -> Result<(), CliError> {
+    match command {
+        Command::Node(NodeCommand::Start(_) | NodeCommand::Join(_)) => {
+            unreachable!("they run a node")
+        }
+        Command::Node(NodeCommand::Status(status)) => node::status(&status, output).await,
+        Command::Node(NodeCommand::Remove(remove)) => node::remove(&remove, output).await,
+        Command::Cluster(group) => cluster::run(&group, output).await,
+        Command::Job(group) => job::run(&group, output).await,
+        Command::Login(login) => account::login(&login, output).await,
+        Command::Logout(logout) => account::logout(&logout, output).await,
+        Command::Whoami(whoami) => account::whoami(&whoami, output).await,
+        Command::Token(group) => account::tokens(&group, output).await,
+        Command::Session(group) => account::sessions(&group, output).await,
+        Command::User(group) => admin::users(&group, output).await,
+        Command::Runner(group) => admin::runners(&group, output).await,
+        Command::Ticket(group) => admin::tickets(&group, output).await,
+        Command::Settings(group) => admin::settings(&group, output).await,
+        Command::Audit(audit) => admin::audit(&audit, output).await,
+        Command::Webhook(group) => webhook::run(&group, output).await,
     }
 }
 

@@ -1,13 +1,14 @@
-//! `node status`: this machine's node and nobody else's.
+//! `node status`: this machine's node and nobody else's. `node remove`: any of the farm's.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::api_types::{Farm, Node, Vote};
-use super::args::NodeStatusArgs;
+use super::api_types::{Farm, Node, NodeList, RunnerList, Vote};
+use super::args::{NodeRemoveArgs, NodeStatusArgs};
 use super::client::Client;
+use super::names::{Names, pick};
 use super::output::{Output, bytes};
 
 pub async fn status(args: &NodeStatusArgs, output: &Output) -> Result<(), CliError> {
@@ -41,6 +42,33 @@ pub async fn status(args: &NodeStatusArgs, output: &Output) -> Result<(), CliErr
     for line in lines(&client.current_url(), &farm, &node, not_ready, disk) {
         output.line(&line);
     }
+    Ok(())
+}
+
+pub async fn remove(args: &NodeRemoveArgs, output: &Output) -> Result<(), CliError> {
+    let client = Client::connect(&args.client, output)?;
+    let mut nodes = client.get::<NodeList>("/api/nodes").await?.nodes;
+    // Those that speak only HTTP may be in this list alone.
+    let runners: RunnerList = client.get("/api/admin/runners").await?;
+    for runner in runners.runners {
+        if nodes.iter().all(|node| node.id != runner.node.id) {
+            nodes.push(runner.node);
+        }
+    }
+    let names = |node: &Node| Names {
+        id: node.id.to_string(),
+        others: vec![node.name.clone()],
+    };
+    let node = pick(
+        &nodes,
+        &args.node,
+        names,
+        "node",
+        "jiggablend cluster status",
+    )?;
+    client.remove(&format!("/api/nodes/{}", node.id)).await?;
+    let words = format!("node {} ({}) is no longer in the farm", node.id, node.name);
+    output.done(&json!({ "removed": node.id }), &words);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use super::group::Group;
 use super::http_runners::HttpRunnersThere;
 use super::scheduler::{Capacity, NewLeases};
 use super::session::{Heard, Session, SessionId};
-use super::{Scheduler, plan_group};
+use super::{Deliveries, Scheduler, plan_group};
 use crate::link::{Arrival, Condition, Hello, Switchboard, ToLeader, ToNode};
 
 /// How often progress goes out to the nodes, and how often time is looked at.
@@ -64,8 +64,10 @@ impl Duties {
                 for arrival in early.drain(..) {
                     reign.on_arrival(arrival);
                 }
+                let deliveries = deliver(self.log.clone());
                 tokio::select! {
                     () = reign.run(events, &mut self.arrivals) => {}
+                    () = deliveries => {}
                     () = until_over(&mut leadership) => info!("this node leads no longer"),
                     () = stop.cancelled() => return,
                 }
@@ -81,6 +83,17 @@ impl Duties {
                 },
                 () = stop.cancelled() => return,
             }
+        }
+    }
+}
+
+/// Sends what webhooks are due; never ends while the log is there.
+async fn deliver(log: JobLog) {
+    match Deliveries::new(log) {
+        Ok(deliveries) => deliveries.run().await,
+        Err(error) => {
+            warn!("webhooks are not served by this node: cannot set up HTTP: {error}");
+            std::future::pending().await
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
+use axum::extract::multipart::MultipartRejection;
+use axum::extract::{DefaultBodyLimit, Multipart, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -17,6 +18,10 @@ use jiggablend_transfer::{Chunking, ManifestHash};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::fake_accounts::{self, FakeAccounts};
+use crate::fake_jobs;
+use crate::fake_tus::{self, FakeTus};
 
 /// The log index at which every test's events begin.
 pub const FIRST_INDEX: u64 = 10;
@@ -44,6 +49,19 @@ pub struct Inner {
     pub last_event_ids: Vec<String>,
     pub created_ids: Vec<String>,
     pub scene_bytes: Option<usize>,
+    /// The scene, where it came by tus.
+    pub scene: Vec<u8>,
+    /// The `Idempotency-Key` of each call that made a job.
+    pub idempotency_keys: Vec<String>,
+    /// What was asked of the list of jobs.
+    pub list_queries: Vec<String>,
+    pub accounts: FakeAccounts,
+    /// None: this farm does not speak tus.
+    pub tus: Option<FakeTus>,
+    /// What Blender said in every attempt.
+    pub log: String,
+    /// With whom the job is shared, by the user's id.
+    pub shares: BTreeMap<String, Value>,
     pub ranges: Vec<String>,
 }
 
@@ -81,7 +99,15 @@ pub struct Habits {
     /// Sends one byte of each file as another one.
     pub damages_downloads: bool,
     pub has_no_leader: bool,
+    /// Says that there are more jobs, once.
+    pub pages_jobs: bool,
     pub refuses_upload: bool,
+    /// Takes so many bytes of a tus upload, and no more; once.
+    pub stalls_upload_after_bytes: Option<usize>,
+    /// Dies when it has so many bytes of a tus upload.
+    pub dies_after_upload_bytes: Option<usize>,
+    /// Dies when it has sent so many bytes of a log.
+    pub dies_after_log_bytes: Option<usize>,
 }
 
 /// One node. Dropping it ends it.
@@ -92,9 +118,10 @@ pub struct FakeNode {
 }
 
 #[derive(Clone)]
-struct Context {
-    farm: Arc<Farm>,
-    habits: Habits,
+pub struct Context {
+    pub farm: Arc<Farm>,
+    pub habits: Habits,
+    pub url: String,
     death: CancellationToken,
 }
 
@@ -237,6 +264,7 @@ impl FakeNode {
         let context = Context {
             farm: Arc::clone(farm),
             habits,
+            url: url.clone(),
             death: death.clone(),
         };
         let serve = async move {
@@ -293,6 +321,9 @@ fn router(context: Context) -> Router {
         .route("/api/jobs/{id}/files", get(list_files))
         .route("/api/jobs/{id}/files/{file}/download", get(download))
         .route("/readyz", get(StatusCode::OK))
+        .merge(fake_accounts::router())
+        .merge(fake_tus::router())
+        .merge(fake_jobs::router())
         .layer(DefaultBodyLimit::disable())
         .layer(axum::middleware::from_fn_with_state(context.clone(), door))
         .with_state(context)
@@ -306,14 +337,14 @@ async fn door(
 ) -> Response {
     let call = format!("{} {}", request.method(), request.uri().path());
     context.farm.inner().calls.push(call);
-    let token = request.headers().get(header::AUTHORIZATION);
-    if token.is_none_or(|token| token != "Bearer the-token") {
+    let is_public = fake_accounts::is_public(request.uri().path());
+    if !is_public && !context.farm.inner().accounts.knows(request.headers()) {
         return problem(401, "not-signed-in", "this call needs someone signed in");
     }
     next.run(request).await
 }
 
-fn problem(status: u16, name: &str, detail: &str) -> Response {
+pub fn problem(status: u16, name: &str, detail: &str) -> Response {
     let body = json!({
         "type": format!("urn:jiggablend:problem:{name}"), "title": name, "status": status,
         "detail": detail,
@@ -324,7 +355,7 @@ fn problem(status: u16, name: &str, detail: &str) -> Response {
 async fn farm(State(context): State<Context>) -> Json<Value> {
     let inner = context.farm.inner();
     Json(json!({
-        "id": "f", "name": "barn", "fingerprint": "ab12-cd34", "this_node": 1, "leader": 1,
+        "id": "farm-1", "name": "barn", "fingerprint": "ab12-cd34", "this_node": 1, "leader": 1,
         "term": 3, "voters": [1, 2], "standbys": [], "applied_index": inner.applied_index(),
         "last_log_index": inner.applied_index(), "projected_index": 1,
     }))
@@ -357,15 +388,27 @@ async fn ticket(Json(body): Json<Value>) -> Response {
     (StatusCode::CREATED, Json(answer)).into_response()
 }
 
-async fn list_jobs(State(context): State<Context>) -> Response {
+/// Two pages, where a cursor is not given yet, of the one job.
+async fn list_jobs(State(context): State<Context>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let has_cursor = query.contains("cursor=");
+    context.farm.inner().list_queries.push(query);
     if context.habits.has_no_leader {
         return problem(503, "no-leader", "there is no leader; try again");
     }
     let jobs: Vec<Value> = context.farm.inner().job.iter().cloned().collect();
-    Json(json!({ "jobs": jobs })).into_response()
+    let mut page = json!({ "jobs": jobs });
+    if context.habits.pages_jobs && !has_cursor {
+        page["next_cursor"] = json!("a/b");
+    }
+    Json(page).into_response()
 }
 
-async fn create_job(State(context): State<Context>, Json(body): Json<Value>) -> Response {
+async fn create_job(
+    State(context): State<Context>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
     if context.habits.has_no_leader {
         return problem(503, "no-leader", "there is no leader; try again");
     }
@@ -373,6 +416,8 @@ async fn create_job(State(context): State<Context>, Json(body): Json<Value>) -> 
     let answer = {
         let mut inner = context.farm.inner();
         inner.created_ids.push(id.to_string());
+        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+        inner.idempotency_keys.push(key);
         inner.make_job(id, body["name"].as_str().unwrap());
         inner.whole_job()
     };
@@ -400,7 +445,16 @@ async fn cancel_job(State(context): State<Context>) -> Json<Value> {
     Json(inner.whole_job())
 }
 
-async fn upload(State(context): State<Context>, mut form: Multipart) -> Response {
+async fn upload(
+    State(context): State<Context>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    form: Result<Multipart, MultipartRejection>,
+) -> Response {
+    if headers.contains_key("tus-resumable") {
+        return fake_tus::create(&context, &job, &headers);
+    }
+    let mut form = form.unwrap();
     let field = form.next_field().await.unwrap().expect("a part");
     assert_eq!(field.name(), Some("file"));
     let bytes = field.bytes().await.unwrap();
@@ -541,20 +595,20 @@ fn event(inner: &Inner, position: usize) -> String {
     format!("event: change\nid: {index}\ndata: {data}\n\n")
 }
 
-fn ok(bytes: Bytes) -> Result<Bytes, Infallible> {
+pub fn ok(bytes: Bytes) -> Result<Bytes, Infallible> {
     Ok(bytes)
 }
 
 impl Context {
     /// Never answers: the node is gone first.
-    async fn die(&self) -> Response {
+    pub async fn die(&self) -> Response {
         self.death.cancel();
         pending().await
     }
 
     /// A stream that has nothing to give but the node's end, after what was sent before it is
     /// on its way.
-    fn last_breath(&self) -> impl futures::Stream<Item = Bytes> + Send + use<> {
+    pub fn last_breath(&self) -> impl futures::Stream<Item = Bytes> + Send + use<> {
         let death = self.death.clone();
         futures::stream::once(async move {
             for _ in 0..100 {

@@ -121,14 +121,14 @@ fn an_unknown_job_is_an_error_in_one_line() {
 }
 
 #[test]
-fn a_wrong_token_says_where_the_right_one_is() {
+fn a_wrong_token_says_what_to_do_and_is_not_shown() {
     let farm = Farm::with_job(3);
     let (node, machine) = one_node(&farm);
     let said = machine
-        .run_without_data(&["job", "list", "--url", &node.url, "--token", "wrong"])
+        .run_without_data(&["job", "list", "--url", &node.url, "--token", "jbt_stale"])
         .expect_code(1);
-    assert!(said.stderr.contains("--data DIR, --token"), "{said:#?}");
-    assert!(!said.stderr.contains("wrong"), "{said:#?}");
+    assert!(said.stderr.contains("jiggablend login URL"), "{said:#?}");
+    assert!(!said.stderr.contains("jbt_stale"), "{said:#?}");
 }
 
 #[test]
@@ -168,4 +168,37 @@ fn a_ticket_is_the_whole_join_command_on_stdout() {
     assert!(said.stderr.contains("one machine"), "{said:#?}");
     let json = machine.run(&["cluster", "ticket", "--json"]).expect_code(0);
     assert_eq!(json.json()["ticket"], "jigga1900true");
+}
+
+#[test]
+fn a_list_is_filtered_and_sorted_by_the_farm_on_every_page() {
+    let farm = Farm::with_job(3);
+    let pages = Habits {
+        pages_jobs: true,
+        ..Habits::default()
+    };
+    let node = FakeNode::start(&farm, pages);
+    let machine = Machine::with_node(&node.url);
+    let filter = [
+        "--state",
+        "active,failed",
+        "--owner",
+        "me",
+        "--search",
+        "a&b",
+    ];
+    let arguments = [&["job", "list", "--json", "--sort", "name"], &filter[..]].concat();
+    let said = machine.run(&arguments).expect_code(0);
+    assert_eq!(said.json()["jobs"].as_array().unwrap().len(), 2);
+    let asked = "state=active%2Cfailed&owner=me&q=a%26b&sort=name";
+    assert_eq!(
+        farm.inner().list_queries,
+        [
+            format!("limit=50&{asked}"),
+            format!("limit=49&{asked}&cursor=a%2Fb")
+        ]
+    );
+    let wrong = ["job", "list", "--state", "nearly_done"];
+    let said = machine.run(&wrong).expect_code(2);
+    assert!(said.stderr.contains("awaiting_scene"), "{said:#?}");
 }

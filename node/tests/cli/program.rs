@@ -1,5 +1,7 @@
 //! Runs the program and keeps what it said.
 
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -78,7 +80,28 @@ impl Machine {
         self.command(arguments).output().map(said).unwrap()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A run without `--data`, with something on stdin.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Said {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // One that refuses before it reads has closed it.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        child.wait_with_output().map(said).unwrap()
+    }
+
+    /// Where saved sign-ins are.
+    pub fn credentials(&self) -> PathBuf {
+        self.path(".config/jiggablend/credentials.json")
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jiggablend"));
         command
             .args(arguments)
@@ -88,7 +111,9 @@ impl Machine {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("JIGGABLEND_")) {
             command.env_remove(name);
         }
-        command.env_remove("XDG_DATA_HOME");
+        command
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CONFIG_HOME");
         command
     }
 }
@@ -133,6 +158,11 @@ impl Said {
             serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self:#?}"));
         all["error"].take()
     }
+}
+
+/// The permissions of a file or a folder.
+pub fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 /// The names of the files in a folder, sorted.

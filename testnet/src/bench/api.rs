@@ -113,8 +113,18 @@ pub(super) async fn run(follower: bool, against: Option<&str>) -> Result<Report>
 
 fn report(follower: bool, samples: [Samples; 5], vs_leader: Samples) -> Report {
     let what = [
-        ("jobs_p99_ms", "first page of jobs", "ms", Some("at most 20")),
-        ("job_p99_ms", "a job of 100 frames", "ms", Some("at most 20")),
+        (
+            "jobs_p99_ms",
+            "first page of jobs",
+            "ms",
+            Some("at most 20"),
+        ),
+        (
+            "job_p99_ms",
+            "a job of 100 frames",
+            "ms",
+            Some("at most 20"),
+        ),
         ("first_page_kb", "the first page", "KiB", Some("at most 50")),
         ("jobs_per_second", "first pages", "1/s", None),
         ("job_per_second", "jobs of 100 frames", "1/s", None),

@@ -1,8 +1,10 @@
 //! Benches: ours and a peer, in turn, in the same run on the same machine.
 //!
-//! [`render`]: frames; [`events`]: the live stream; [`transfer`]: scene files in and out, with a
+//! [`render`]: frames; [`events`]: the live stream; [`api`]: jobs as
+//! clients read them; [`transfer`]: scene files in and out, with a
 //! [`large_scene`] against [`nginx`]. A bench gives a [`Report`]; [`report`] prints it.
 
+mod api;
 mod events;
 mod large_scene;
 mod machine;
@@ -31,6 +33,8 @@ enum Name {
     Render,
     /// A thousand clients of the live stream while 500 frames a second complete
     Events,
+    /// Jobs of a farm with a million frames under 64 clients
+    Api,
     /// A scene of 2 GiB into one node, against nginx
     Upload,
     /// A scene of 2 GiB out of one node, against nginx
@@ -43,6 +47,9 @@ enum Name {
 pub struct BenchArgs {
     #[arg(value_enum)]
     name: Name,
+    /// With `api`: at a follower of three nodes, compared with their leader
+    #[arg(long)]
+    follower: bool,
     /// One line of JSON a metric instead of the table
     #[arg(long)]
     json: bool,
@@ -57,11 +64,14 @@ pub async fn run(arguments: BenchArgs) -> Result<()> {
     let reports = match arguments.name {
         Name::Render => vec![render::run(against).await?],
         Name::Events => vec![events::run(against).await?],
+        Name::Api => vec![api::run(arguments.follower, against).await?],
         Name::Upload => vec![transfer::run(Direction::Upload, against).await?],
         Name::Download => vec![transfer::run(Direction::Download, against).await?],
         Name::All => vec![
             render::run(against).await?,
             events::run(None).await?,
+            api::run(false, None).await?,
+            api::run(true, None).await?,
             transfer::run(Direction::Upload, against).await?,
             transfer::run(Direction::Download, against).await?,
         ],

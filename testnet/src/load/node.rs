@@ -4,6 +4,7 @@
 //! what was applied when. Ends with its stdin.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ impl TicketMaker for NoTickets {
     async fn make(
         &self,
         _actor: Actor,
+        _from: Option<IpAddr>,
         _roles: Roles,
         _ttl: Duration,
         _reusable: bool,
@@ -135,6 +137,7 @@ pub(crate) async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
         live: LiveBoard::default(),
         tickets: Arc::new(NoTickets),
         runners: Arc::new(NoRunners),
+        providers: Vec::new(),
     };
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(listener, stop.clone()));

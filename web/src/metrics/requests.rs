@@ -11,6 +11,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
+use jiggablend_raft::{Effect, ProposeError};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -36,6 +37,7 @@ pub(crate) struct RequestMetrics {
     received_bytes: Counter,
     sent_bytes: Counter,
     sign_in_failures: Counter,
+    proposals: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Default for RequestMetrics {
@@ -46,6 +48,7 @@ impl Default for RequestMetrics {
             received_bytes: Counter::default(),
             sent_bytes: Counter::default(),
             sign_in_failures: Counter::default(),
+            proposals: Family::default(),
         }
     }
 }
@@ -80,6 +83,21 @@ impl RequestMetrics {
             "Sign-ins that were refused for wrong credentials or too many attempts",
             self.sign_in_failures.clone(),
         );
+        registry.register(
+            "proposals",
+            "Commands that this node's web port proposed to the job log, by what came of them",
+            self.proposals.clone(),
+        );
+    }
+
+    pub(crate) fn proposed(&self, proposed: &Result<Effect, ProposeError>) {
+        let result = match proposed {
+            Ok(_) => "applied",
+            Err(ProposeError::Refused(_)) => "refused",
+            Err(ProposeError::NoLeader(_)) => "no_leader",
+            Err(ProposeError::Stopped(_)) => "stopped",
+        };
+        self.proposals.get_or_create(&[("result", result)]).inc();
     }
 
     /// The counters of one route, looked up once.

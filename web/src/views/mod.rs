@@ -3,5 +3,6 @@
 mod job;
 mod node;
 
+pub use job::job_name;
 pub(crate) use job::{FileView, JobSummary, JobView, TaskView};
 pub(crate) use node::{NodeView, Nodes};

@@ -13,9 +13,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiggablend_raft::{
-    Action, TimestampMs, Webhook, WebhookEvent, WebhookId, WebhookShape,
-};
+use jiggablend_raft::{Action, TimestampMs, Webhook, WebhookEvent, WebhookId, WebhookShape};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::{IntoParams, ToSchema};
@@ -49,7 +47,7 @@ pub(crate) struct WebhookList {
     responses((status = 200, body = WebhookList)),
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<WebhookList> {
-    let webhooks = app.log.read(|state| match caller.sees_all() {
+    let webhooks = app.log.read(|state| match caller.is_admin() {
         true => state.webhooks.values().map(WebhookView::of).collect(),
         false => {
             let own = state.webhooks_of(caller.owner());
@@ -196,7 +194,7 @@ fn checked_events(events: BTreeSet<WebhookEvent>) -> Result<BTreeSet<WebhookEven
 }
 
 fn checked_all_jobs(caller: &Caller, all_jobs: bool) -> Result<bool, Problem> {
-    if all_jobs && !caller.sees_all() {
+    if all_jobs && !caller.is_admin() {
         return Err(Problem::new(
             ProblemKind::NotAllowed,
             "all_jobs is for admins; without it a webhook is told of your own jobs",
@@ -206,7 +204,8 @@ fn checked_all_jobs(caller: &Caller, all_jobs: bool) -> Result<bool, Problem> {
 }
 
 async fn save(app: &App, caller: &Caller, webhook: Webhook) -> Result<(), Problem> {
-    app.propose(caller, Action::WebhookSaved { webhook }).await?;
+    app.propose(caller, Action::WebhookSaved { webhook })
+        .await?;
     Ok(())
 }
 
@@ -215,7 +214,7 @@ fn look(app: &App, caller: &Caller, id: WebhookId) -> Result<Webhook, Problem> {
     let webhook = app.log.read(|state| {
         let webhook = state.webhooks.get(&id);
         webhook
-            .filter(|webhook| caller.sees_all() || webhook.owner == caller.owner())
+            .filter(|webhook| caller.is_admin() || webhook.owner == caller.owner())
             .cloned()
     });
     webhook.ok_or_else(|| {

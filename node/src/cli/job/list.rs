@@ -6,14 +6,20 @@ use serde_json::{Value, json};
 use super::{PAGE, id};
 use crate::cli::CliError;
 use crate::cli::api_types::{JobSummary, state_word};
-use crate::cli::args::JobListArgs;
+use crate::cli::args::{JobListArgs, JobSortArg, JobStateArg};
 use crate::cli::client::Client;
+use crate::cli::names::{self, query_value};
 use crate::cli::output::{self, Output, Tone, Width, cell, toned};
 
 pub async fn run(args: &JobListArgs, client: &Client, output: &Output) -> Result<(), CliError> {
-    let jobs = newest(client, args.limit as usize).await?;
+    let filter = filter(args, client).await?;
+    let jobs = listed(client, &filter, args.limit as usize).await?;
     if output.is_json() {
         output.json(&json!({ "jobs": jobs }));
+        return Ok(());
+    }
+    if jobs.is_empty() && !filter.is_empty() {
+        output.note("no job is like that; `jiggablend job list` shows all that you may see");
         return Ok(());
     }
     if jobs.is_empty() {
@@ -46,21 +52,71 @@ pub async fn run(args: &JobListArgs, client: &Client, output: &Output) -> Result
     Ok(())
 }
 
-/// The newest jobs as the API gives them, page by page.
-async fn newest(client: &Client, limit: usize) -> Result<Vec<Value>, CliError> {
+/// What was asked for, as the API takes it.
+async fn filter(args: &JobListArgs, client: &Client) -> Result<String, CliError> {
+    let owner = match args.owner.as_deref() {
+        None => None,
+        Some(owner) => Some(owner_id(owner, client).await?),
+    };
+    let states: Vec<&str> = args.states.iter().map(|state| state_name(*state)).collect();
+    let states = (!states.is_empty()).then(|| states.join(","));
+    let pairs = [
+        ("state", states),
+        ("owner", owner),
+        ("q", args.search.clone()),
+        ("sort", args.sort.map(|sort| sort_name(sort).to_owned())),
+    ];
+    let pairs = pairs
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    Ok(pairs
+        .map(|(name, value)| format!("&{name}={}", query_value(&value)))
+        .collect())
+}
+
+async fn owner_id(text: &str, client: &Client) -> Result<String, CliError> {
+    let is_id = matches!(text, "me" | "all") || text.starts_with("node-");
+    match is_id {
+        true => Ok(text.to_owned()),
+        false => Ok(names::person(client, text).await?.id.to_string()),
+    }
+}
+
+fn state_name(state: JobStateArg) -> &'static str {
+    match state {
+        JobStateArg::AwaitingScene => "awaiting_scene",
+        JobStateArg::Active => "active",
+        JobStateArg::Done => "done",
+        JobStateArg::Failed => "failed",
+        JobStateArg::Cancelled => "cancelled",
+    }
+}
+
+fn sort_name(sort: JobSortArg) -> &'static str {
+    match sort {
+        JobSortArg::Newest => "-created",
+        JobSortArg::Oldest => "created",
+        JobSortArg::Name => "name",
+        JobSortArg::State => "state",
+        JobSortArg::Finished => "finished",
+    }
+}
+
+/// The jobs as the API gives them, page by page.
+async fn listed(client: &Client, filter: &str, limit: usize) -> Result<Vec<Value>, CliError> {
     let mut jobs: Vec<Value> = Vec::new();
-    let mut before = String::new();
+    let mut next = String::new();
     while jobs.len() < limit {
         let page_limit = (limit - jobs.len()).min(PAGE as usize);
-        let mut page: Value = client
-            .get(&format!("/api/jobs?limit={page_limit}{before}"))
-            .await?;
+        let path = format!("/api/jobs?limit={page_limit}{filter}{next}");
+        let mut page: Value = client.get(&path).await?;
         if let Some(page_jobs) = page["jobs"].as_array_mut() {
             jobs.append(page_jobs);
         }
-        match page["next_before"].as_str() {
-            Some(next) => before = format!("&before={next}"),
-            None => break,
+        match (page["next_cursor"].as_str(), page["next_before"].as_str()) {
+            (Some(cursor), _) => next = format!("&cursor={}", query_value(cursor)),
+            (None, Some(before)) => next = format!("&before={before}"),
+            (None, None) => break,
         }
     }
     jobs.truncate(limit);

@@ -1,12 +1,18 @@
 //! `jiggablend job …`.
 
+mod archive;
+mod attempts;
 mod download;
 mod files;
 mod id;
 mod list;
+mod log;
 mod progress;
+mod share;
 mod show;
 mod submit;
+mod tasks;
+mod upload;
 mod view;
 mod watch;
 
@@ -15,7 +21,7 @@ use serde_json::Value;
 
 use super::CliError;
 use super::api_types::{JobList, JobSummary, Problem, state_word};
-use super::args::{JobCancelArgs, JobCommand};
+use super::args::{Group, JobCommand};
 use super::client::Client;
 use super::output::Output;
 
@@ -23,10 +29,10 @@ use super::output::Output;
 const PAGE: u32 = 500;
 
 /// Does one `job` command.
-pub async fn run(command: &JobCommand, output: &Output) -> Result<(), CliError> {
-    let client = Client::connect(command.client_options(), output)?;
-    let done = run_with(command, &client, output).await;
-    match command.job_name() {
+pub async fn run(group: &Group<JobCommand>, output: &Output) -> Result<(), CliError> {
+    let client = Client::connect(&group.client, output)?;
+    let done = run_with(&group.command, &client, output).await;
+    match group.command.job_name() {
         Some(name) => done.map_err(|error| in_our_words(error, name)),
         None => done,
     }
@@ -44,22 +50,26 @@ fn in_our_words(error: CliError, name: &str) -> CliError {
 }
 
 async fn run_with(command: &JobCommand, client: &Client, output: &Output) -> Result<(), CliError> {
+    let job = match command.job_name() {
+        Some(name) => find(client, name).await?,
+        // Not asked for by what follows.
+        None => JobId::default(),
+    };
     match command {
-        JobCommand::Submit(submit) => submit::run(submit, client, output).await,
-        JobCommand::List(list) => list::run(list, client, output).await,
-        JobCommand::Show(show) => {
-            let job = find(client, &show.job.job).await?;
-            show::run(job, client, output).await
-        }
-        JobCommand::Watch(watch) => {
-            let job = find(client, &watch.job.job).await?;
-            watch::run(job, client, output).await
-        }
-        JobCommand::Cancel(cancel) => self::cancel(cancel, client, output).await,
-        JobCommand::Download(download) => {
-            let job = find(client, &download.job.job).await?;
-            download::run(job, download, client, output).await
-        }
+        JobCommand::Submit(args) => submit::run(args, client, output).await,
+        JobCommand::List(args) => list::run(args, client, output).await,
+        JobCommand::Show(_) => show::run(job, client, output).await,
+        JobCommand::Watch(_) => watch::run(job, client, output).await,
+        JobCommand::Cancel(_) => cancel(job, client, output).await,
+        JobCommand::Download(args) => match args.archive {
+            Some(format) => archive::run(job, format, args.out.as_deref(), client, output).await,
+            None => download::run(job, args, client, output).await,
+        },
+        JobCommand::Attempts(args) => attempts::run(job, args.task, client, output).await,
+        JobCommand::Log(args) => log::run(job, args, client, output).await,
+        JobCommand::Share(args) => share::share(job, args, client, output).await,
+        JobCommand::Unshare(args) => share::unshare(job, &args.user, client, output).await,
+        JobCommand::Shares(_) => share::list(job, client, output).await,
     }
 }
 
@@ -78,8 +88,7 @@ async fn find(client: &Client, text: &str) -> Result<JobId, CliError> {
     id::resolve(text, &recent.jobs, has_more).map_err(CliError::Refused)
 }
 
-async fn cancel(args: &JobCancelArgs, client: &Client, output: &Output) -> Result<(), CliError> {
-    let job = find(client, &args.job.job).await?;
+async fn cancel(job: JobId, client: &Client, output: &Output) -> Result<(), CliError> {
     let answer: Value = match client.delete(&path_of(job)).await {
         // It may be our own doing: the answer to an earlier attempt was lost.
         Err(CliError::Problem(problem)) if problem.name() == "job-is-over" => {

@@ -12,8 +12,13 @@ use std::sync::{Arc, Mutex};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiggablend_raft::TimestampMs;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::CliError;
+
+/// Between two lines of progress.
+const LINE_EACH: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +92,28 @@ impl Output {
         self.result(&text);
     }
 
+    /// The farm's answer: for programs it is shown as it came, and `None`; for people what it
+    /// means, to be shown in their way.
+    pub fn shown<T: DeserializeOwned>(&self, answer: Value) -> Result<Option<T>, CliError> {
+        if self.json {
+            self.json(&answer);
+            return Ok(None);
+        }
+        serde_json::from_value(answer).map(Some).map_err(|error| {
+            CliError::Refused(format!(
+                "cannot understand the farm's answer: {error}; it may be newer than this program"
+            ))
+        })
+    }
+
+    /// That something was done, where the farm's answer says nothing.
+    pub fn done(&self, for_programs: &Value, for_people: &str) {
+        match self.json {
+            true => self.json(for_programs),
+            false => self.line(for_people),
+        }
+    }
+
     fn result(&self, text: &str) {
         let written = self.bars.suspend(|| {
             let mut stdout = io::stdout().lock();
@@ -148,6 +175,20 @@ impl Output {
         self.bar(template, what, total_bytes)
     }
 
+    /// Where bars are not drawn, a line now and then of how far one is. Never returns.
+    pub async fn tell_progress(&self, what: &str, bar: &ProgressBar) {
+        loop {
+            tokio::time::sleep(LINE_EACH).await;
+            let total = bar.length().unwrap_or_default();
+            if self.mode == ProgressMode::Lines && bar.position() < total {
+                let percent = bar.position() * 100 / total.max(1);
+                let rate = indicatif::BinaryBytes(bar.per_sec() as u64);
+                let left = about(bar.eta());
+                self.note(&format!("{what}: {percent} %, {rate}/s, about {left} left"));
+            }
+        }
+    }
+
     /// A bar that counts things. Without a terminal it draws nothing. `{msg}` is behind the bar.
     pub fn count_bar(&self, total: u64) -> ProgressBar {
         self.bar("{wide_bar} {pos}/{len} {msg}", "", total)
@@ -178,4 +219,14 @@ impl Output {
 /// How long ago: `3 min`.
 pub fn age(then: TimestampMs) -> String {
     short_duration(since(then, TimestampMs::now()))
+}
+
+/// How long something is good from now on: `3 d`.
+pub fn good_until(end: Option<TimestampMs>) -> String {
+    let now = TimestampMs::now();
+    match end {
+        None => "revoked".to_owned(),
+        Some(end) if end <= now => "over".to_owned(),
+        Some(end) => short_duration(since(now, end)),
+    }
 }

@@ -227,7 +227,9 @@ mod tests {
     #[test]
     fn retries_come_later_and_later_and_end() {
         let error = PostError::Unreachable("refused".into());
-        let waits: Vec<_> = (1..=9).map(|attempt| retry_after(&error, attempt)).collect();
+        let waits: Vec<_> = (1..=9)
+            .map(|attempt| retry_after(&error, attempt))
+            .collect();
         assert!(waits[..7].is_sorted() && waits[..7].iter().all(Option::is_some));
         assert_eq!(waits[7..], [None, None]);
         assert_eq!(retry_after(&PostError::Gone, 1), None);

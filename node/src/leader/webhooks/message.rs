@@ -113,7 +113,9 @@ fn sentence(
             let so_far = format!("{} of {} frames", frames.done, frames.total);
             let failure = job.failure.as_ref().map(|failure| escape(&failure.message));
             let said = match event {
-                WebhookEvent::JobStarted => format!("Job {name} has started: {} frames", frames.total),
+                WebhookEvent::JobStarted => {
+                    format!("Job {name} has started: {} frames", frames.total)
+                }
                 WebhookEvent::JobDone => format!("Job {name} is done: {so_far}"),
                 WebhookEvent::JobFailed => {
                     let why = failure.unwrap_or_else(|| so_far.clone());
@@ -172,7 +174,11 @@ struct Frames {
 
 impl Frames {
     fn of(job: &Job) -> Self {
-        let frames = || job.tasks.iter().filter(|task| task.kind != TaskKind::Encode);
+        let frames = || {
+            job.tasks
+                .iter()
+                .filter(|task| task.kind != TaskKind::Encode)
+        };
         let count = |state| frames().filter(|task| task.state == state).count();
         Self {
             total: frames().count(),
@@ -202,7 +208,9 @@ fn job_url(state: &State, job: &Job) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use jiggablend_raft::{Action, Actor, Command, DeliveryId, JobId, JobSettings, NodeId, WebhookId};
+    use jiggablend_raft::{
+        Action, Actor, Command, DeliveryId, JobId, JobSettings, NodeId, WebhookId,
+    };
 
     use super::*;
 
@@ -284,7 +292,10 @@ mod tests {
     fn in_slack_a_jobs_name_calls_nobody() {
         let body = body(WebhookShape::Slack, DONE, None);
         let text = body["text"].as_str().unwrap();
-        assert!(!text.contains('<') && text.contains("&lt;!channel&gt;"), "{text}");
+        assert!(
+            !text.contains('<') && text.contains("&lt;!channel&gt;"),
+            "{text}"
+        );
         assert_eq!(body["mrkdwn"], false);
         assert_eq!(body["parse"], "none");
     }

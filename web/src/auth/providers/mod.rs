@@ -47,7 +47,7 @@ pub(crate) struct Provider {
 }
 
 enum Kind {
-    Oidc(Issuer),
+    Oidc(Box<Issuer>),
     Discord(DiscordConfig),
 }
 
@@ -193,7 +193,7 @@ impl Provider {
             client_secret: config.client_secret,
             redirect_url: config.redirect_url,
             kind: match config.kind {
-                ProviderKind::Oidc(oidc) => Kind::Oidc(Issuer::new(oidc)),
+                ProviderKind::Oidc(oidc) => Kind::Oidc(Box::new(Issuer::new(oidc))),
                 ProviderKind::Discord(discord) => Kind::Discord(discord),
             },
         }

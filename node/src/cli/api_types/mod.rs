@@ -2,9 +2,15 @@
 //!
 //! Unknown fields and kinds are taken as they come: the node that answers may be newer.
 
+mod accounts;
+mod admin;
+
+pub use accounts::*;
+pub use admin::*;
+
 use jiggablend_raft::{
     ContentId, Epoch, FileId, FileKind, FrameNumber, JobId, JobState, NodeId, Roles, RunnerFacts,
-    TaskCounts, TimestampMs,
+    ShareAccess, TaskCounts, TimestampMs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +130,7 @@ pub struct File {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Farm {
+    pub id: String,
     pub name: String,
     pub fingerprint: String,
     pub this_node: NodeId,
@@ -196,7 +203,6 @@ pub struct NodeList {
 
 #[derive(Debug, Deserialize)]
 pub struct NewTicket {
-    pub ticket: String,
     pub expires_at_ms: TimestampMs,
 }
 
@@ -209,4 +215,34 @@ pub fn state_word(state: JobState) -> &'static str {
         JobState::Failed => "failed",
         JobState::Cancelled => "cancelled",
     }
+}
+
+/// One try at a task.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Attempt {
+    /// The task's index; a list of one task's attempts may leave it out.
+    #[serde(default)]
+    pub task: Option<u32>,
+    #[serde(default)]
+    pub frame: Option<FrameNumber>,
+    pub epoch: Epoch,
+    pub node: Option<NodeId>,
+    /// `running`, `done`, `failed`, `lost`, `cancelled`.
+    pub state: String,
+    pub started_at_ms: TimestampMs,
+    pub ended_at_ms: Option<TimestampMs>,
+    #[serde(default)]
+    pub failure: Option<Failure>,
+}
+
+/// With whom a job is shared.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Share {
+    pub user: Person,
+    pub access: ShareAccess,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ShareList {
+    pub shares: Vec<Share>,
 }

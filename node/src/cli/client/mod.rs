@@ -1,22 +1,29 @@
 //! HTTP with failover: every call goes to the best known node and, where that one is gone or has
 //! no leader, to the next, until one answers or patience is over.
 
-use std::path::{Path, PathBuf};
+mod answer;
+mod way;
+
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use uuid::Uuid;
+
+pub use answer::{AttemptError, good_answer, send, whole_body};
+use way::{NearOnly, Way};
 
 use super::CliError;
 use super::api_types::{NodeList, Problem};
-use super::args::ClientOptions;
-use super::endpoint::Endpoint;
+use super::args::{ClientOptions, WayOptions};
 use super::output::Output;
 use super::peers::{self, Peers};
+use super::target::{AddressBook, SignedInBy, Target, Whose};
+use answer::{in_the_open, innermost, problem_of};
 
 /// How long nodes are tried again after the first failure: an election, a restart.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,62 +31,61 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a call whose answer is small. A node that hangs must not hold up the others.
-const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 const LEARN_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// Before this much waiting there is no word about it.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Why one node did not do what was asked for.
-#[derive(Debug)]
-pub enum AttemptError {
-    /// Another node, or this one later, may do it.
-    Elsewhere {
-        error: CliError,
-        /// Something moved, so that patience starts anew.
-        progressed: bool,
-    },
-    /// Every node would say the same.
-    Final(CliError),
-}
-
-impl From<CliError> for AttemptError {
-    fn from(error: CliError) -> Self {
-        Self::Final(error)
-    }
-}
-
-impl AttemptError {
-    /// The node at `url` could not; nothing moved.
-    pub fn elsewhere(url: &str, reason: impl std::fmt::Display) -> Self {
-        Self::Elsewhere {
-            error: CliError::Node {
-                url: url.to_owned(),
-                reason: reason.to_string(),
-            },
-            progressed: false,
-        }
-    }
-
-    /// The connection to `url` failed.
-    pub fn lost(url: &str, error: &reqwest::Error) -> Self {
-        Self::elsewhere(url, innermost(error))
-    }
-}
-
 /// A client of the farm, not of one node.
 pub struct Client {
+    https: reqwest::Client,
+    /// For plain HTTP: where a secret is sent it reaches only what is near.
     http: reqwest::Client,
     token: Option<String>,
+    by: SignedInBy,
     peers: Mutex<Peers>,
-    /// Where the addresses are kept for the next use; only for this machine's own farm.
-    cache: Option<PathBuf>,
+    /// Where the addresses are kept for the next use.
+    addresses: AddressBook,
+    way: WayRule,
     /// False for questions that only the named node can answer.
     follows: bool,
     has_answered: AtomicBool,
     has_learned: AtomicBool,
     output: Output,
+}
+
+/// To which addresses requests may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WayRule {
+    /// Nothing secret is sent, or its owner said that it may be.
+    Any,
+    /// Over TLS, or to what is near.
+    SealedOrNear,
+    /// A farm that was named by https gets no secret over plain HTTP through a node's address,
+    /// which on another network may be anybody's.
+    Sealed,
+}
+
+impl WayRule {
+    fn new(has_secrets: bool, options: WayOptions, named: &[String]) -> Self {
+        if !has_secrets || options.insecure {
+            Self::Any
+        } else if named.iter().all(|url| Way::to(url) == Way::Sealed) {
+            Self::Sealed
+        } else {
+            Self::SealedOrNear
+        }
+    }
+
+    fn allows(self, url: &str) -> bool {
+        match (self, Way::to(url)) {
+            (Self::Any, _) | (_, Way::Sealed) => true,
+            (Self::SealedOrNear, Way::Near | Way::Named) => true,
+            (Self::SealedOrNear, Way::Open) | (Self::Sealed, _) => false,
+        }
+    }
 }
 
 /// One call of the API with a JSON answer.
@@ -89,57 +95,88 @@ struct Call<'a> {
     body: Option<&'a Value>,
     /// What it is about is known to exist: a node that says 404 is only behind.
     exists: bool,
+    /// The farm makes one thing of all calls with the same one.
+    idempotency_key: Option<String>,
+}
+
+impl<'a> Call<'a> {
+    fn new(method: Method, path: &'a str) -> Self {
+        Self {
+            method,
+            path,
+            body: None,
+            exists: false,
+            idempotency_key: None,
+        }
+    }
 }
 
 impl Client {
     /// A client that goes on through any node of the farm.
     pub fn connect(options: &ClientOptions, output: &Output) -> Result<Self, CliError> {
-        let data_dir = options.data.path();
-        if !options.urls.is_empty() {
-            let urls = named_urls(&options.urls)?;
-            return Self::new(urls, options.token.clone(), None, output);
-        }
-        let endpoint = read_endpoint(&data_dir)?;
-        let cache = data_dir.join("peers.json");
-        let token = options.token.clone().unwrap_or(endpoint.token);
-        Self::new(vec![endpoint.url], Some(token), Some(cache), output)
+        Self::connect_for(options, Whose::Anybodys, output)
     }
 
-    /// A client that asks the named node alone.
+    /// The same for what an account has of its own.
+    pub fn connect_to_account(options: &ClientOptions, output: &Output) -> Result<Self, CliError> {
+        Self::connect_for(options, Whose::Accounts, output)
+    }
+
+    /// A client that asks the named node alone, or this machine's.
     pub fn connect_to_one(options: &ClientOptions, output: &Output) -> Result<Self, CliError> {
-        let mut client = Self::connect(options, output)?;
-        let named = client.peers().order()[..1].to_vec();
-        client.peers = Mutex::new(Peers::new(named, Vec::new()));
-        client.follows = false;
-        Ok(client)
+        let client = Self::connect_for(options, Whose::Machines, output)?;
+        Ok(client.alone())
     }
 
-    fn new(
-        urls: Vec<String>,
-        token: Option<String>,
-        cache: Option<PathBuf>,
+    fn connect_for(
+        options: &ClientOptions,
+        whose: Whose,
         output: &Output,
     ) -> Result<Self, CliError> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            // The token goes to nodes of the farm, never where an answer points.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("jiggablend/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| {
-                CliError::Refused(format!("cannot set up HTTP: {}", innermost(&error)))
-            })?;
-        let cached = cache.as_deref().map(peers::read_cache).unwrap_or_default();
+        let target = Target::of(options, whose)?;
+        let has_secrets = target.token.is_some();
+        Self::new(target, has_secrets, options.way, output)
+    }
+
+    /// `has_secrets`: passwords or tokens are sent, in whatever place.
+    pub fn new(
+        target: Target,
+        has_secrets: bool,
+        way_options: WayOptions,
+        output: &Output,
+    ) -> Result<Self, CliError> {
+        let way = WayRule::new(has_secrets, way_options, &target.urls);
+        if let Some(url) = target.urls.iter().find(|url| !way.allows(url)) {
+            return Err(in_the_open(url, "it is no address of a private network"));
+        }
+        let known = target.addresses.read();
+        let known = known.into_iter().filter(|url| way.allows(url)).collect();
         Ok(Self {
-            http,
-            token,
-            peers: Mutex::new(Peers::new(urls, cached)),
-            cache,
+            https: http_client(WayRule::Any)?,
+            http: http_client(way)?,
+            token: target.token,
+            by: target.by,
+            peers: Mutex::new(Peers::new(target.urls, known)),
+            addresses: target.addresses,
+            way,
             follows: true,
             has_answered: AtomicBool::new(false),
             has_learned: AtomicBool::new(false),
             output: output.clone(),
         })
+    }
+
+    /// The same for the first node alone.
+    pub fn alone(mut self) -> Self {
+        let named = self.peers().order()[..1].to_vec();
+        self.peers = Mutex::new(Peers::new(named, Vec::new()));
+        self.follows = false;
+        self
+    }
+
+    /// What it signs in with.
+    pub fn signed_in_by(&self) -> &SignedInBy {
+        &self.by
     }
 
     fn peers(&self) -> std::sync::MutexGuard<'_, Peers> {
@@ -162,6 +199,7 @@ impl Client {
     pub fn add_node(&self, web_address: &str) {
         if self.follows
             && let Some(url) = peers::normalise(web_address)
+            && self.way.allows(&url)
         {
             self.peers().add(url);
         }
@@ -169,7 +207,11 @@ impl Client {
 
     /// A request to that node, signed in, without a timeout of its own.
     pub fn request(&self, method: Method, url: &str, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{url}{path}"));
+        let client = match Way::to(url) {
+            Way::Sealed => &self.https,
+            Way::Near | Way::Named | Way::Open => &self.http,
+        };
+        let request = client.request(method, format!("{url}{path}"));
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -192,34 +234,70 @@ impl Client {
         path: &str,
         exists: bool,
     ) -> Result<(String, T), CliError> {
-        self.call(Call {
-            method: Method::GET,
-            path,
-            body: None,
-            exists,
-        })
-        .await
+        let mut call = Call::new(Method::GET, path);
+        call.exists = exists;
+        self.call(call).await
     }
 
     /// The call must be one that does no harm when it arrives twice.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CliError> {
-        let call = Call {
-            method: Method::POST,
-            path,
-            body: Some(body),
-            exists: false,
-        };
+        self.send_body(Method::POST, path, body).await
+    }
+
+    /// Makes something, once, however often the call has to be sent: it has a key of its own.
+    pub async fn create<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, CliError> {
+        let mut call = Call::new(Method::POST, path);
+        call.body = Some(body);
+        call.idempotency_key = Some(Uuid::new_v4().to_string());
+        Ok(self.call(call).await?.1)
+    }
+
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CliError> {
+        self.send_body(Method::PUT, path, body).await
+    }
+
+    pub async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, CliError> {
+        self.send_body(Method::PATCH, path, body).await
+    }
+
+    async fn send_body<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, CliError> {
+        let mut call = Call::new(method, path);
+        call.body = Some(body);
         Ok(self.call(call).await?.1)
     }
 
     pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
-        let call = Call {
-            method: Method::DELETE,
-            path,
-            body: None,
-            exists: false,
-        };
-        Ok(self.call(call).await?.1)
+        Ok(self.call(Call::new(Method::DELETE, path)).await?.1)
+    }
+
+    /// Takes something away that is known to have been there: where it is gone after an attempt
+    /// whose answer was lost, that was it.
+    pub async fn remove(&self, path: &str) -> Result<(), CliError> {
+        let may_be_done = Cell::new(false);
+        self.on_some_node(async |url| {
+            let request = self.request(Method::DELETE, url, path);
+            let response = send(url, request.timeout(CALL_TIMEOUT)).await;
+            let before = may_be_done.replace(true);
+            let response = response?;
+            if before && response.status() == StatusCode::NOT_FOUND {
+                return Ok(());
+            }
+            good_answer(url, response, false).await.map(drop)
+        })
+        .await
     }
 
     /// Why the node is not ready, in its own words; `None` where it is.
@@ -248,6 +326,9 @@ impl Client {
                 let mut request = self
                     .request(call.method.clone(), url, call.path)
                     .timeout(CALL_TIMEOUT);
+                if let Some(key) = &call.idempotency_key {
+                    request = request.header("Idempotency-Key", key);
+                }
                 if let Some(body) = call.body {
                     request = request.json(body);
                 }
@@ -258,7 +339,9 @@ impl Client {
                 ))
             })
             .await?;
-        let answer = serde_json::from_slice(&body).map_err(|error| CliError::Node {
+        // "Done", without words.
+        let body: &[u8] = if body.is_empty() { b"null" } else { &body };
+        let answer = serde_json::from_slice(body).map_err(|error| CliError::Node {
             url: url.clone(),
             reason: format!(
                 "gave an answer to {} that makes no sense: {error}",
@@ -288,7 +371,7 @@ impl Client {
                         self.learn_nodes(url).await;
                         return Ok(answer);
                     }
-                    Err(AttemptError::Final(error)) => return Err(error),
+                    Err(AttemptError::Final(error)) => return Err(self.in_our_words(error)),
                     Err(AttemptError::Elsewhere { error, progressed }) => {
                         self.has_learned.store(false, Ordering::Relaxed);
                         self.peers().failed(url);
@@ -325,6 +408,24 @@ impl Client {
         }
     }
 
+    /// What the farm says of who calls, with what that means here.
+    fn in_our_words(&self, error: CliError) -> CliError {
+        match error {
+            CliError::Problem(problem) if problem.name() == "not-signed-in" => {
+                let detail = self.by.advice();
+                CliError::Problem(Problem { detail, ..problem })
+            }
+            CliError::Problem(problem) if problem.name() == "not-allowed" => {
+                let detail = match &self.by {
+                    SignedInBy::Nothing => problem.detail,
+                    by => format!("{} (signed in with {by})", problem.detail),
+                };
+                CliError::Problem(Problem { detail, ..problem })
+            }
+            other => other,
+        }
+    }
+
     fn patience(&self) -> Duration {
         if !self.follows {
             Duration::ZERO
@@ -351,102 +452,28 @@ impl Client {
             return;
         };
         if let Ok(list) = serde_json::from_slice::<NodeList>(&body) {
-            let addresses = peers::addresses_of(&list.nodes);
-            if let Some(cache) = &self.cache {
-                peers::write_cache(cache, &addresses);
-            }
+            let mut addresses = peers::addresses_of(&list.nodes);
+            addresses.retain(|url| self.way.allows(url));
+            self.addresses.write(&addresses);
             self.peers().learned(addresses);
         }
     }
 }
 
-fn named_urls(urls: &[String]) -> Result<Vec<String>, CliError> {
-    urls.iter()
-        .map(|url| {
-            peers::normalise(url).ok_or_else(|| {
-                CliError::Usage(format!(
-                    "'{url}' is no web address; write for example --url http://127.0.0.1:8080"
-                ))
-            })
-        })
-        .collect()
-}
-
-fn read_endpoint(data_dir: &Path) -> Result<Endpoint, CliError> {
-    Endpoint::read(data_dir)?.ok_or_else(|| CliError::NoEndpoint(Endpoint::path(data_dir)))
-}
-
-/// Sends; that the connection fails is a reason to try another node.
-pub async fn send(url: &str, request: RequestBuilder) -> Result<Response, AttemptError> {
-    request
-        .send()
-        .await
-        .map_err(|error| AttemptError::lost(url, &error))
-}
-
-/// The body of a good answer; an error otherwise.
-pub async fn whole_body(
-    url: &str,
-    response: Response,
-    exists: bool,
-) -> Result<Bytes, AttemptError> {
-    let response = good_answer(url, response, exists).await?;
-    response
-        .bytes()
-        .await
-        .map_err(|error| AttemptError::lost(url, &error))
-}
-
-/// The answer itself where its status is a success. With `exists`, a 404 says that the node is
-/// behind, not that there is no such thing.
-pub async fn good_answer(
-    url: &str,
-    response: Response,
-    exists: bool,
-) -> Result<Response, AttemptError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
+/// `way`: what it may connect to.
+fn http_client(way: WayRule) -> Result<reqwest::Client, CliError> {
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        // The token goes to nodes of the farm, never where an answer points.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("jiggablend/", env!("CARGO_PKG_VERSION")));
+    if way != WayRule::Any {
+        // A proxy would see the secret, and would find the address itself.
+        builder = builder.dns_resolver(NearOnly).no_proxy();
     }
-    let body = response.bytes().await.unwrap_or_default();
-    let error = CliError::Problem(problem_of(url, status, &body));
-    if may_differ_elsewhere(status) || (exists && status == StatusCode::NOT_FOUND) {
-        return Err(AttemptError::Elsewhere {
-            error,
-            progressed: false,
-        });
-    }
-    Err(AttemptError::Final(error))
-}
-
-/// True where the status speaks of the node, not of the request.
-fn may_differ_elsewhere(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::GATEWAY_TIMEOUT
-            | StatusCode::INSUFFICIENT_STORAGE
-    )
-}
-
-fn problem_of(url: &str, status: StatusCode, body: &[u8]) -> Problem {
-    let problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
-        problem_type: String::new(),
-        title: String::new(),
-        status: status.as_u16(),
-        detail: format!("{url} answered {status} without saying why"),
-    });
-    if status != StatusCode::UNAUTHORIZED {
-        return problem;
-    }
-    Problem {
-        detail: format!(
-            "{}; use the token of a node's data directory: --data DIR, --token or JIGGABLEND_TOKEN",
-            problem.detail
-        ),
-        ..problem
-    }
+    builder
+        .build()
+        .map_err(|error| CliError::Refused(format!("cannot set up HTTP: {}", innermost(&error))))
 }
 
 /// What is said when patience is over.
@@ -457,14 +484,37 @@ fn gave_up(tried: Vec<String>, error: CliError) -> CliError {
     }
 }
 
-/// The innermost cause: `Connection refused` says more than three wrappers around it.
-fn innermost(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "did not answer in time".to_owned();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(has_secrets: bool, insecure: bool, named: &str) -> WayRule {
+        WayRule::new(has_secrets, WayOptions { insecure }, &[named.to_owned()])
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+
+    #[test]
+    fn a_secret_leaves_private_networks_sealed_or_not_at_all() {
+        let near = rule(true, false, "http://10.0.0.1:8080");
+        assert!(near.allows("http://10.0.0.1:8080"));
+        assert!(near.allows("http://attic:8080"));
+        assert!(near.allows("https://198.51.100.7"));
+        assert!(!near.allows("http://198.51.100.7"));
     }
-    cause.to_string()
+
+    #[test]
+    fn a_farm_that_was_named_by_https_is_never_called_without() {
+        let sealed = rule(true, false, "https://farm.example");
+        assert!(sealed.allows("https://10.0.0.1:8080"));
+        assert!(!sealed.allows("http://10.0.0.1:8080"));
+    }
+
+    #[test]
+    fn without_a_secret_or_with_its_owners_word_any_address_will_do() {
+        for rule in [
+            rule(false, false, "http://198.51.100.7"),
+            rule(true, true, "http://198.51.100.7"),
+        ] {
+            assert!(rule.allows("http://198.51.100.7"));
+        }
+    }
 }
