@@ -164,9 +164,9 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(Admin,      routes!(farm::make_ticket)),
 
         Route::new(Public,     routes!(runners::register::register)),
-        Route::new(Runner,     routes!(runners::work::heartbeat)),
-        Route::new(Runner,     routes!(runners::work::tasks)),
-        Route::new(Runner,     routes!(runners::work::complete)),
+        Route::new(Runner,     routes!(runners::heartbeat::heartbeat)),
+        Route::new(Runner,     routes!(runners::tasks::tasks)),
+        Route::new(Runner,     routes!(runners::complete::complete)),
         Route::new(Runner,     routes!(runners::files::download)),
         Route::new(Runner,     routes!(runners::upload::upload)).unbounded_body(),
         Route::new(Admin,      routes!(runners::admin::list)),

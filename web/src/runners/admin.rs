@@ -11,7 +11,7 @@ use jiggablend_raft::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::work::{invalid, one_line};
+use super::shared::{invalid, one_line};
 use crate::access::Caller;
 use crate::app::App;
 use crate::json::ApiJson;
