@@ -98,7 +98,9 @@ fn the_operation(item: PathItem) -> (Method, Operation) {
 
 #[rustfmt::skip]
 pub(crate) fn table() -> Vec<Route> {
-    use Access::{Account, Admin, JobManager, JobReader, Member, Metrics, Public, Runner, SignedIn};
+    use Access::{
+        Account, Admin, JobManager, JobOwner, JobReader, Member, Metrics, Public, Runner, SignedIn,
+    };
     vec![
         Route::new(Public,     routes!(auth::local::providers)),
         Route::new(Public,     routes!(auth::local::login)),
@@ -137,9 +139,23 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(SignedIn,   routes!(jobs::list)),
         Route::new(JobReader,  routes!(jobs::get)),
         Route::new(JobManager, routes!(jobs::cancel)),
+        Route::new(JobReader,  routes!(jobs::frames::frames)),
+        Route::new(JobReader,  routes!(jobs::attempts::of_job)),
+        Route::new(JobReader,  routes!(jobs::attempts::of_task)),
+        Route::new(JobReader,  routes!(jobs::logs::log)),
+        Route::new(JobManager, routes!(jobs::shares::list)),
+        Route::new(JobOwner,   routes!(jobs::shares::share)),
+        Route::new(JobOwner,   routes!(jobs::shares::unshare)),
         Route::new(JobManager, routes!(upload::upload)).unbounded_body(),
+        Route::new(JobReader,  routes!(upload::discover)),
+        Route::new(JobReader,  routes!(upload::discover_upload)),
+        Route::new(JobManager, routes!(upload::offset)),
+        Route::new(JobManager, routes!(upload::patch)).unbounded_body(),
+        Route::new(JobManager, routes!(upload::remove)),
         Route::new(JobReader,  routes!(files::list)),
         Route::new(JobReader,  routes!(files::download)),
+        Route::new(JobReader,  routes!(files::preview)),
+        Route::new(JobReader,  routes!(files::archive)),
 
         Route::new(SignedIn,   routes!(events::events)),
 
