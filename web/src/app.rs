@@ -10,6 +10,7 @@ use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, NodeId, ProposeErr
 use jiggablend_transfer::Content;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::access::Caller;
 use crate::auth::{DevicePolls, Limits, Passwords, Providers};
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) feed: Arc<Feed>,
     pub(crate) forwarded: Arc<Semaphore>,
     pub(crate) request_metrics: RequestMetrics,
+    /// What goes on when its client hangs up. Waited for when the web port stops.
+    pub(crate) tasks: TaskTracker,
     /// Cancelled when the web port stops: streams end.
     pub(crate) stop: CancellationToken,
 }
@@ -90,6 +93,7 @@ impl App {
             feed,
             forwarded: Arc::new(Semaphore::new(MAX_FORWARDED)),
             request_metrics: RequestMetrics::default(),
+            tasks: TaskTracker::new(),
             stop,
         })))
     }

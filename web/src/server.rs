@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiggablend_raft::{JobLog, NodeId, Roles, TimestampMs};
 use jiggablend_transfer::Content;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -15,6 +16,9 @@ use crate::connections::{self, Certificates, Doors};
 use crate::events::Feeder;
 use crate::upload::sweep_parts;
 use crate::{LiveBoard, Neighbours, RunnerGateway, RunningLogs, neighbours, routes};
+
+/// How long work whose client has gone may take once the port stops.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -79,7 +83,11 @@ impl WebServer {
         let router = routes::router(app.clone());
         let neighbours = neighbours::serve(app.clone(), router.clone());
         let clients = connections::serve(listener, doors, router, stop);
-        tokio::join!(clients, neighbours, sweep_parts(app));
+        tokio::join!(clients, neighbours, sweep_parts(app.clone()));
+        app.tasks.close();
+        if timeout(STOP_WITHIN, app.tasks.wait()).await.is_err() {
+            tracing::warn!("an upload was cut off, since it took too long to finish");
+        }
         feeding.await.map_err(std::io::Error::other)?;
         Ok(())
     }

@@ -117,7 +117,7 @@ pub(crate) struct AttemptPage {
     params(("id" = JobId, Path), AttemptQuery),
     responses((status = 200, body = AttemptPage)),
 )]
-pub(crate) async fn of_job(
+pub(crate) async fn attempts(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
     ApiQuery(query): ApiQuery<AttemptQuery>,
@@ -131,7 +131,7 @@ pub(crate) async fn of_job(
     params(("id" = JobId, Path), ("index" = u32, Path), AttemptQuery),
     responses((status = 200, body = AttemptPage)),
 )]
-pub(crate) async fn of_task(
+pub(crate) async fn task_attempts(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
     ApiPath((_, index)): ApiPath<(String, u32)>,

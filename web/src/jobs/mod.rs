@@ -7,12 +7,11 @@ mod list;
 pub(crate) mod logs;
 pub(crate) mod shares;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{Action, FrameList, JobId, JobSettings, ProposeError, Refusal};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) use list::{__path_list, list};

@@ -41,7 +41,7 @@ pub(crate) struct NewShare {
     get, path = "/api/jobs/{id}/shares", tag = "jobs", params(("id" = JobId, Path)),
     responses((status = 200, body = Shares)),
 )]
-pub(crate) async fn list(
+pub(crate) async fn shares(
     State(app): State<App>,
     OwnedJob(job): OwnedJob,
 ) -> Result<Json<Shares>, Problem> {

@@ -43,6 +43,7 @@ pub(crate) struct Tasks {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = RunnerTask)]
 struct TaskView {
     /// `JOB.INDEX`
     id: String,
@@ -54,6 +55,7 @@ struct TaskView {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = RunnerWork)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum WorkView {
     /// Render this frame of the scene as a PNG.

@@ -71,15 +71,13 @@ impl Printed {
 
 /// What web ports of one farm are made of.
 struct Parts {
-    certificates: Option<Arc<Certificates>>,
-    trusted_proxies: Vec<ipnet::IpNet>,
-    providers: Vec<ProviderConfig>,
     log: JobLog,
     content: Content,
     live: LiveBoard,
     runners: Arc<Heard>,
     hallway: Hallway,
     printed: Arc<Printed>,
+    setup: Setup,
     dir: Arc<tempfile::TempDir>,
 }
 
@@ -105,14 +103,14 @@ impl Parts {
                 max_upload_bytes: MAX_UPLOAD_BYTES,
                 uploads: self.uploads(node),
                 copies: jiggablend_transfer::DEFAULT_COPIES,
-                certificates: self.certificates.clone(),
-                trusted_proxies: self.trusted_proxies.clone(),
+                certificates: self.setup.certificates.clone(),
+                trusted_proxies: self.setup.trusted_proxies.clone(),
             },
             log: self.log.clone(),
             content: self.content.clone(),
             live: self.live.clone(),
             tickets: Arc::new(Tickets(self.log.clone())),
-            providers: self.providers.clone(),
+            providers: self.setup.providers.clone(),
             runners: self.runners.clone(),
             neighbours: self.hallway.door_of(node),
             running_logs: self.printed.clone(),
@@ -261,15 +259,13 @@ impl TestNode {
         }
 
         let node = Parts {
-            certificates: setup.certificates,
-            trusted_proxies: setup.trusted_proxies,
-            providers: setup.providers,
             log,
             content,
             live: LiveBoard::default(),
             runners: Arc::default(),
             hallway: Hallway::default(),
             printed: Arc::default(),
+            setup,
             dir: Arc::new(dir),
         };
         let web = node.serve(NODE).await;

@@ -54,6 +54,8 @@ pub(super) enum UploadError {
     CheckFailed,
     #[error("another request has taken this upload over; ask for its offset and go on from there")]
     TakenOver,
+    #[error("this node stops; ask another one for the upload's offset when it is back")]
+    Stopped,
     #[error("more bytes came than the upload's length; nothing of them is kept")]
     TooLong,
 }
@@ -334,6 +336,7 @@ impl From<UploadError> for Problem {
             UploadError::Broken(_) => ProblemKind::BadUpload,
             UploadError::CheckFailed => ProblemKind::Internal,
             UploadError::TakenOver => ProblemKind::Conflict,
+            UploadError::Stopped => ProblemKind::NotReady,
             UploadError::TooLong => ProblemKind::TooLarge,
         };
         Self::new(kind, error.to_string())

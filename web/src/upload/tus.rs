@@ -21,7 +21,7 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use super::parts::{Part, PartWriter, Parts, PartsError, Record, UploadId};
+use super::parts::{Part, PartWriter, PartsError, Record, UploadId};
 use super::scene::{self, MAX_PAUSE, NewScene, UploadError};
 use super::tus_headers::{
     EXTENSIONS, TUS_EXTENSION, TUS_MAX_SIZE, TUS_RESUMABLE, TUS_VERSION, UPLOAD_EXPIRES,
@@ -193,7 +193,7 @@ pub(crate) async fn patch(
     check_piece_type(request.headers())?;
     let from_bytes = number(request.headers(), &UPLOAD_OFFSET)?;
     let part = find(&app, job, id)?;
-    let _slot = slot(&app)?;
+    let slot = slot(&app)?;
     let taken_over = part.take_over();
     let Ok(alone) = tokio::time::timeout(MAX_PAUSE, part.writing.clone().lock_owned()).await else {
         return Err(busy(&part));
@@ -206,13 +206,22 @@ pub(crate) async fn patch(
         return Ok((StatusCode::NO_CONTENT, told(&record)).into_response());
     }
     scene::refuse_by_state(&app, job)?;
-    receive(&app.parts, &part, request.into_body(), taken_over).await?;
-    let record = part.record();
-    if record.offset_bytes == record.length_bytes {
-        finish(&app, &caller, &part).await?;
-    }
-    drop(alone);
-    Ok((StatusCode::NO_CONTENT, told(&part.record())).into_response())
+    // A task of its own, which a client that hangs up does not end: what has come is to be counted,
+    // and a file that is whole is to reach its job.
+    let body = request.into_body();
+    let receiver = app.clone();
+    let receiving = app.tasks.spawn(async move {
+        let (_alone, _slot) = (alone, slot);
+        receive(&receiver, &part, body, taken_over).await?;
+        let record = part.record();
+        if record.offset_bytes == record.length_bytes {
+            finish(&receiver, &caller, &part).await?;
+        }
+        Ok::<_, Problem>(told(&part.record()))
+    });
+    let received = receiving.await;
+    let headers = received.map_err(|_| Problem::from(UploadError::CheckFailed))??;
+    Ok((StatusCode::NO_CONTENT, headers).into_response())
 }
 
 /// Gives an upload up and frees its space.
@@ -249,19 +258,20 @@ pub(crate) async fn remove(
 /// Writes what comes until the body ends, breaks off, or another request takes over. What came
 /// whole is kept and counted in any case.
 async fn receive(
-    parts: &Parts,
+    app: &App,
     part: &Arc<Part>,
     body: Body,
     taken_over: CancellationToken,
 ) -> Result<(), Problem> {
     let record = part.record();
     let room_bytes = record.length_bytes - record.offset_bytes;
-    let (opening, of) = (parts.clone(), Arc::clone(part));
+    let (opening, of) = (app.parts.clone(), Arc::clone(part));
     let writer = blocking(move || opening.writer(&of)).await?;
     let mut receiving = Receiving {
         body: body.into_data_stream(),
         room_bytes,
         taken_over,
+        stop: app.stop.clone(),
     };
     let mut writer = Some(writer);
     let mut since_durable = 0;
@@ -294,6 +304,8 @@ struct Receiving {
     /// What the file still lacks.
     room_bytes: u64,
     taken_over: CancellationToken,
+    /// The web port stops.
+    stop: CancellationToken,
 }
 
 impl Receiving {
@@ -318,6 +330,7 @@ impl Receiving {
         let next = tokio::select! {
             next = tokio::time::timeout(MAX_PAUSE, self.body.next()) => next,
             () = self.taken_over.cancelled() => return Err(UploadError::TakenOver),
+            () = self.stop.cancelled() => return Err(UploadError::Stopped),
         };
         let Some(piece) = next.map_err(|_| UploadError::Stalled)? else {
             return Ok(None);
