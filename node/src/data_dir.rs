@@ -96,6 +96,11 @@ impl DataDir {
         &self.storage
     }
 
+    /// Files that are being sent in pieces.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
     pub(crate) fn scratch(&self) -> PathBuf {
         self.root.join("scratch")
     }

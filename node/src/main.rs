@@ -11,6 +11,7 @@ mod http_node;
 mod leader;
 mod link;
 mod mesh_transport;
+mod neighbours;
 mod outbox;
 mod runner;
 mod service;

@@ -1,5 +1,6 @@
 //! What every handler can reach.
 
+use std::io;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,17 +10,24 @@ use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, NodeId, ProposeErr
 use jiggablend_transfer::Content;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::access::Caller;
 use crate::auth::{DevicePolls, Limits, Passwords, Providers};
 use crate::events::Feed;
+use crate::files::Previews;
 use crate::metrics::RequestMetrics;
 use crate::runners::Presence;
-use crate::{LiveBoard, RunnerGateway, TicketMaker, WebConfig, WebServer};
+use crate::upload::Parts;
+use crate::{LiveBoard, Neighbours, RunnerGateway, RunningLogs, TicketMaker, WebConfig, WebServer};
 
 /// Uploads at the same time; each holds a thread that checks its bytes.
 const MAX_UPLOADS: usize = 64;
+/// Archives that are packed at the same time.
+const MAX_ARCHIVES: usize = 32;
 const MAX_EVENT_STREAMS: usize = 4096;
+/// Calls on their way to other nodes at the same time.
+const MAX_FORWARDED: usize = 512;
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The web port's shared state. Cheap to clone.
@@ -34,22 +42,36 @@ pub(crate) struct Shared {
     pub(crate) tickets: Arc<dyn TicketMaker>,
     pub(crate) gateway: Arc<dyn RunnerGateway>,
     pub(crate) runners: Presence,
+    pub(crate) neighbours: Arc<dyn Neighbours>,
+    pub(crate) running_logs: Arc<dyn RunningLogs>,
     pub(crate) passwords: Passwords,
     pub(crate) providers: Providers,
     pub(crate) limits: Limits,
     pub(crate) device_polls: DevicePolls,
     pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) parts: Parts,
+    pub(crate) archives: Arc<Semaphore>,
+    pub(crate) previews: Previews,
     pub(crate) event_streams: Arc<Semaphore>,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) forwarded: Arc<Semaphore>,
     pub(crate) request_metrics: RequestMetrics,
+    /// What goes on when its client hangs up. Waited for when the web port stops.
+    pub(crate) tasks: TaskTracker,
     /// Cancelled when the web port stops: streams end.
     pub(crate) stop: CancellationToken,
 }
 
 impl App {
-    pub(crate) fn new(server: WebServer, feed: Arc<Feed>, stop: CancellationToken) -> Self {
+    /// An error where the folder of unfinished uploads cannot be used.
+    pub(crate) fn new(
+        server: WebServer,
+        feed: Arc<Feed>,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
         let providers = Providers::new(server.providers);
-        Self(Arc::new(Shared {
+        let parts = Parts::open(&server.config.uploads)?;
+        Ok(Self(Arc::new(Shared {
             config: server.config,
             providers,
             log: server.log,
@@ -58,15 +80,22 @@ impl App {
             tickets: server.tickets,
             gateway: server.runners,
             runners: Presence::default(),
+            neighbours: server.neighbours,
+            running_logs: server.running_logs,
             passwords: Passwords::new(),
             limits: Limits::default(),
             device_polls: DevicePolls::default(),
             uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            parts,
+            archives: Arc::new(Semaphore::new(MAX_ARCHIVES)),
+            previews: Previews::default(),
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
             feed,
+            forwarded: Arc::new(Semaphore::new(MAX_FORWARDED)),
             request_metrics: RequestMetrics::default(),
+            tasks: TaskTracker::new(),
             stop,
-        }))
+        })))
     }
 
     pub(crate) fn open_event_streams(&self) -> usize {

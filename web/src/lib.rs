@@ -22,6 +22,7 @@ mod jobs;
 mod json;
 mod live;
 mod metrics;
+mod neighbours;
 mod openapi;
 mod page;
 mod path;
@@ -47,7 +48,9 @@ pub use auth::{
 };
 pub use blend::{BlendError, SceneError, check_scene};
 pub use connections::{Certificates, TlsFiles};
+pub use jobs::logs::{LogLines, RunningLogs};
 pub use live::*;
+pub use neighbours::{NeighbourStream, Neighbours};
 pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};
 pub use server::*;
 pub use views::job_name;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiggablend_raft::{ProposeError, Refusal};
+use jiggablend_raft::{JobId, ProposeError, Refusal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -55,6 +55,8 @@ problem_kinds! {
     UnknownRegistrationToken = NOT_FOUND, "unknown-registration-token", "There is no such registration token";
     UnknownWebhook = NOT_FOUND, "unknown-webhook", "There is no such webhook";
     UnknownFile = NOT_FOUND, "unknown-file", "There is no such file";
+    NoLog = NOT_FOUND, "no-log", "There is no log";
+    UnknownUpload = NOT_FOUND, "unknown-upload", "There is no such upload";
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The route has no such method";
     UploadStalled = REQUEST_TIMEOUT, "upload-stalled", "The upload stalled";
     Conflict = CONFLICT, "conflict", "It cannot be done in this state";
@@ -64,8 +66,10 @@ problem_kinds! {
     StaleLease = CONFLICT, "stale-lease", "The lease is over";
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "Too large";
     WrongMediaType = UNSUPPORTED_MEDIA_TYPE, "wrong-media-type", "The body has another type";
+    WrongTusVersion = PRECONDITION_FAILED, "wrong-tus-version", "The request speaks another tus";
     BadRange = RANGE_NOT_SATISFIABLE, "bad-range", "The range lies outside the file";
     InvalidRequest = UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid";
+    NoPreview = UNPROCESSABLE_ENTITY, "no-preview", "The file has no preview";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key was used for another request";
     BadFrames = UNPROCESSABLE_ENTITY, "bad-frames", "The frames are not valid";
     WrongHash = UNPROCESSABLE_ENTITY, "wrong-hash", "The file is not what its hash says";
@@ -82,6 +86,7 @@ problem_kinds! {
     NotReady = SERVICE_UNAVAILABLE, "not-ready", "The node is not ready";
     LogStopped = SERVICE_UNAVAILABLE, "log-stopped", "The node's job log has stopped";
     TooFewCopies = SERVICE_UNAVAILABLE, "too-few-copies", "The file could not be kept safely";
+    NodeUnreachable = SERVICE_UNAVAILABLE, "node-unreachable", "The node that must answer cannot be reached";
     ContentUnavailable = SERVICE_UNAVAILABLE, "content-unavailable", "No node that has the file can be reached";
     StorageFull = INSUFFICIENT_STORAGE, "storage-full", "The node's disk is full";
 }
@@ -145,6 +150,18 @@ impl Problem {
             ProblemKind::UnknownJob,
             format!("there is no job '{id}'; GET /api/jobs lists yours"),
         )
+    }
+
+    pub(crate) fn unknown_task(job: JobId, index: u32) -> Self {
+        Self::new(
+            ProblemKind::UnknownTask,
+            format!("job {job} has no task {index}; GET /api/jobs/{job} lists its tasks"),
+        )
+    }
+
+    /// True where the same request would fail again: the client must change something.
+    pub(crate) fn is_the_clients(&self) -> bool {
+        self.kind.status().is_client_error()
     }
 
     pub(crate) fn account_disabled() -> Self {

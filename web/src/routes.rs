@@ -10,9 +10,10 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware;
 use axum::routing::MethodRouter;
 use tower::ServiceBuilder;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::Predicate;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::Schema;
@@ -31,6 +32,8 @@ use crate::{
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// What fits into one packet is sent as it is.
+const COMPRESS_ABOVE_BYTES: u64 = 1024;
 
 /// One line of the table.
 pub(crate) struct Route {
@@ -95,7 +98,9 @@ fn the_operation(item: PathItem) -> (Method, Operation) {
 
 #[rustfmt::skip]
 pub(crate) fn table() -> Vec<Route> {
-    use Access::{Account, Admin, JobManager, JobReader, Member, Metrics, Public, Runner, SignedIn};
+    use Access::{
+        Account, Admin, JobManager, JobOwner, JobReader, Member, Metrics, Public, Runner, SignedIn,
+    };
     vec![
         Route::new(Public,     routes!(auth::local::providers)),
         Route::new(Public,     routes!(auth::local::login)),
@@ -134,9 +139,23 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(SignedIn,   routes!(jobs::list)),
         Route::new(JobReader,  routes!(jobs::get)),
         Route::new(JobManager, routes!(jobs::cancel)),
+        Route::new(JobReader,  routes!(jobs::frames::frames)),
+        Route::new(JobReader,  routes!(jobs::attempts::attempts)),
+        Route::new(JobReader,  routes!(jobs::attempts::task_attempts)),
+        Route::new(JobReader,  routes!(jobs::logs::log)),
+        Route::new(JobManager, routes!(jobs::shares::shares)),
+        Route::new(JobOwner,   routes!(jobs::shares::share)),
+        Route::new(JobOwner,   routes!(jobs::shares::unshare)),
         Route::new(JobManager, routes!(upload::upload)).unbounded_body(),
+        Route::new(JobReader,  routes!(upload::discover)),
+        Route::new(JobReader,  routes!(upload::discover_upload)),
+        Route::new(JobManager, routes!(upload::offset)),
+        Route::new(JobManager, routes!(upload::patch)).unbounded_body(),
+        Route::new(JobManager, routes!(upload::remove)),
         Route::new(JobReader,  routes!(files::list)),
         Route::new(JobReader,  routes!(files::download)),
+        Route::new(JobReader,  routes!(files::preview)),
+        Route::new(JobReader,  routes!(files::archive)),
 
         Route::new(SignedIn,   routes!(events::events)),
 
@@ -145,9 +164,9 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(Admin,      routes!(farm::make_ticket)),
 
         Route::new(Public,     routes!(runners::register::register)),
-        Route::new(Runner,     routes!(runners::work::heartbeat)),
-        Route::new(Runner,     routes!(runners::work::tasks)),
-        Route::new(Runner,     routes!(runners::work::complete)),
+        Route::new(Runner,     routes!(runners::heartbeat::heartbeat)),
+        Route::new(Runner,     routes!(runners::tasks::tasks)),
+        Route::new(Runner,     routes!(runners::complete::complete)),
         Route::new(Runner,     routes!(runners::files::download)),
         Route::new(Runner,     routes!(runners::upload::upload)).unbounded_body(),
         Route::new(Admin,      routes!(runners::admin::list)),
@@ -197,7 +216,12 @@ pub(crate) fn router(app: App) -> Router {
         .layer(if_missing("referrer-policy", "same-origin"))
         .layer(if_missing("cross-origin-resource-policy", "same-origin"))
         .layer(if_missing("cache-control", "no-store"))
-        .layer(CompressionLayer::new().compress_when(IsText));
+        // A better ratio would take longer than the bytes that it saves.
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(SizeAbove::new(COMPRESS_ABOVE_BYTES).and(IsText)),
+        );
     router
         .fallback(page::page)
         .method_not_allowed_fallback(page::method_not_allowed)

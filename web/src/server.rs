@@ -7,13 +7,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiggablend_raft::{JobLog, NodeId, Roles, TimestampMs};
 use jiggablend_transfer::Content;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::auth::ProviderConfig;
 use crate::connections::{self, Certificates, Doors};
 use crate::events::Feeder;
-use crate::{LiveBoard, RunnerGateway, routes};
+use crate::upload::sweep_parts;
+use crate::{LiveBoard, Neighbours, RunnerGateway, RunningLogs, neighbours, routes};
+
+/// How long work whose client has gone may take once the port stops.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the web port needs of its node.
 #[derive(Clone)]
@@ -23,6 +28,8 @@ pub struct WebConfig {
     pub local_auth: bool,
     /// The largest scene file that is taken.
     pub max_upload_bytes: u64,
+    /// Where files are that are being sent in pieces.
+    pub uploads: std::path::PathBuf,
     /// On how many nodes an upload is kept before it is acknowledged.
     pub copies: usize,
     /// The web port speaks TLS with it; plainly only to programs on this machine.
@@ -54,6 +61,8 @@ pub struct WebServer {
     /// Where people may sign in beside local accounts.
     pub providers: Vec<ProviderConfig>,
     pub runners: Arc<dyn RunnerGateway>,
+    pub neighbours: Arc<dyn Neighbours>,
+    pub running_logs: Arc<dyn RunningLogs>,
 }
 
 impl WebServer {
@@ -69,9 +78,16 @@ impl WebServer {
             self.config.trusted_proxies.clone(),
         );
         let feeder = Feeder::new(&self.log, &self.live);
-        let app = App::new(self, feeder.feed(), stop.clone());
+        let app = App::new(self, feeder.feed(), stop.clone())?;
         let feeding = tokio::spawn(feeder.run(app.clone()));
-        connections::serve(listener, doors, routes::router(app), stop).await;
+        let router = routes::router(app.clone());
+        let neighbours = neighbours::serve(app.clone(), router.clone());
+        let clients = connections::serve(listener, doors, router, stop);
+        tokio::join!(clients, neighbours, sweep_parts(app.clone()));
+        app.tasks.close();
+        if timeout(STOP_WITHIN, app.tasks.wait()).await.is_err() {
+            tracing::warn!("an upload was cut off, since it took too long to finish");
+        }
         feeding.await.map_err(std::io::Error::other)?;
         Ok(())
     }

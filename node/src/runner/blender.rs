@@ -213,6 +213,11 @@ impl Blender {
         }
     }
 
+    /// What Blender prints, for whoever watches.
+    pub(super) fn shared_log(&self) -> Arc<Mutex<Log>> {
+        self.group.output().shared_log()
+    }
+
     /// What Blender printed since the last time.
     pub(super) fn take_log(&self) -> String {
         self.group.output().log().take()

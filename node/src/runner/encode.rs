@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use futures::{StreamExt, TryStreamExt};
 use jiggablend_raft::{Failure, FailureKind, JobId};
 
+use super::log::Log;
 use super::process::{self, Group};
 use super::{ContentRef, Storage};
 
@@ -79,6 +81,11 @@ impl Encoder {
     pub(super) fn watcher(&self) -> impl Fn() -> usize + use<> {
         let log = self.group.output().shared_log();
         move || process::lock(&log).find_last(encoded_frames).unwrap_or(0)
+    }
+
+    /// What ffmpeg prints, for whoever watches.
+    pub(super) fn shared_log(&self) -> Arc<Mutex<Log>> {
+        self.group.output().shared_log()
     }
 
     /// Waits for the video and checks that it decodes to as many frames as went in.

@@ -43,6 +43,14 @@ impl Log {
         text
     }
 
+    /// The lines from number `from` on, counted from the first one of all, as far as they are
+    /// kept; and the number of the line that comes next.
+    pub(super) fn lines_from(&self, from: u64) -> (Vec<String>, u64) {
+        let skipped = usize::try_from(from.saturating_sub(self.left_out)).unwrap_or(usize::MAX);
+        let lines = self.lines.iter().skip(skipped).cloned().collect();
+        (lines, self.left_out + self.lines.len() as u64)
+    }
+
     /// The last `count` lines that are not empty, on one line, for a failure's message.
     pub(super) fn last_words(&self, count: usize) -> String {
         let mut words: Vec<&str> = self

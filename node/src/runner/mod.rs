@@ -13,6 +13,7 @@ mod blender;
 mod encode;
 mod find;
 mod finish;
+mod live_logs;
 mod log;
 mod picture;
 mod process;
@@ -43,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use find::Found;
+use live_logs::LiveLogs;
 use queue::Queue;
 pub(crate) use scenes::unwritable;
 use scenes::{SceneFile, Scenes};
@@ -170,6 +172,7 @@ struct Shared {
     scratch: Scratch,
     outbox: Arc<dyn Outbox>,
     queue: Mutex<Queue<Held>>,
+    live_logs: LiveLogs,
     /// Counts what could give a slot something to do.
     changed: watch::Sender<u64>,
     /// Bounds the attempts that are made and not yet reported.
@@ -214,6 +217,7 @@ impl Runner {
         let shared = Arc::new(Shared {
             scenes: Scenes::new(Arc::clone(&storage), scratch.clone()),
             queue: Mutex::new(Queue::new(slot_count as usize)),
+            live_logs: LiveLogs::default(),
             changed: watch::channel(0).0,
             finishing: Arc::new(Semaphore::new(2 * slot_count as usize + 2)),
             stop: CancellationToken::new(),
@@ -281,6 +285,13 @@ impl Runner {
             .as_ref()
             .map(|shared| shared.queue().holding())
             .unwrap_or_default()
+    }
+
+    /// What a running attempt has printed, from line number `from` on, and the number of the next
+    /// line; `None` where it does not run here.
+    pub fn log_lines(&self, task: TaskId, epoch: Epoch, from: u64) -> Option<(Vec<String>, u64)> {
+        let shared = self.shared.as_ref()?;
+        shared.live_logs.lines((task, epoch), from)
     }
 
     /// Ends every process and gives no more outcomes.

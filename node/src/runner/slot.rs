@@ -142,6 +142,8 @@ impl Slot {
             (Ok(()), None) => unreachable!("an open scene without a Blender"),
             (Ok(()), Some(warm)) => {
                 started = Instant::now();
+                let printed = warm.blender.shared_log();
+                let _shown = self.shared.live_logs.show(assignment.lease(), printed);
                 let watcher = warm.blender.watcher();
                 let look = || match watcher.stats() {
                     Some(stats) => (stats.fraction, stats.text),
@@ -264,6 +266,8 @@ impl Slot {
         self.shared.watched(assignment, look, fetching).await?;
 
         let mut encoder = Encoder::start(ffmpeg, folder, frame_count, rate)?;
+        let printed = encoder.shared_log();
+        let _shown = self.shared.live_logs.show(assignment.lease(), printed);
         let encoded = encoder.watcher();
         let look = || {
             let (done, all) = (encoded(), frame_count);

@@ -8,7 +8,7 @@ use jiggablend_raft::{
     Action, Actor, Command, Epoch, JobLog, LeaseEnd, NodeId, SecretHash, TaskId,
 };
 use jiggablend_transfer::{Content, Mesh};
-use jiggablend_web::{LiveBoard, WebConfig, WebServer, ensure_test_user};
+use jiggablend_web::{LiveBoard, LogLines, RunningLogs, WebConfig, WebServer, ensure_test_user};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -29,6 +29,7 @@ use crate::data_dir::{DataDir, Membership};
 use crate::http_node;
 use crate::leader::Duties;
 use crate::link::{HttpRunners, NodeInbox, NodeSide, Switchboard};
+use crate::neighbours::MeshNeighbours;
 use crate::outbox::LogOutbox;
 use crate::runner::{MeshStorage, NodeIds, Runner, RunnerConfig};
 
@@ -243,6 +244,7 @@ impl Running {
                 node,
                 local_auth: sign_in.local_auth,
                 max_upload_bytes: MAX_UPLOAD_BYTES,
+                uploads: data.uploads(),
                 copies: options.copies as usize,
                 certificates,
                 trusted_proxies: options.doors.trusted_proxies.clone(),
@@ -253,6 +255,8 @@ impl Running {
             tickets: door.clone(),
             providers: sign_in.providers,
             runners: Arc::new(http_runners),
+            neighbours: Arc::new(MeshNeighbours::new(mesh.clone(), log.clone())),
+            running_logs: Arc::new(RunnerLogs(runner.clone())),
         };
         let stop_web = stop.clone();
         tasks.spawn(async move {
@@ -333,6 +337,16 @@ impl Running {
             Some(Err(error)) => format!("a part of it failed: {error}"),
             Some(Ok(())) | None => "a part of it ended by itself".to_owned(),
         })
+    }
+}
+
+/// The logs of this node's runner, for the web room.
+struct RunnerLogs(Runner);
+
+impl RunningLogs for RunnerLogs {
+    fn lines(&self, task: TaskId, epoch: Epoch, from: u64) -> Option<LogLines> {
+        let (lines, next) = self.0.log_lines(task, epoch, from)?;
+        Some(LogLines { lines, next })
     }
 }
 

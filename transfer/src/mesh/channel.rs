@@ -2,6 +2,9 @@
 
 use libp2p::StreamProtocol;
 
+/// HTTP/1 between the web rooms of two members.
+pub(super) const WEB_PROTOCOL: StreamProtocol = StreamProtocol::new("/jiggablend/web/1");
+
 /// What travels over the mesh between members. Each is a libp2p protocol of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channel {

@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::calls::{Exchange, StreamPool, exchange, serve_stream};
+use super::channel::WEB_PROTOCOL;
 use super::driver::{Command, Driver, Reports};
 use super::join::{Attempt, JOIN_PROTOCOL, MAX_JOINS_AT_A_TIME, join_through};
 use super::neighbours::watch_neighbours;
 use super::start::listening_swarm;
 use super::{
-    Admission, Channel, DiscoveredFarm, FarmBeacon, JoinError, JoinRequest, MAX_MESSAGE_BYTES,
-    Member, MeshConfig, MeshError, MessageStream, RequestHandler, join,
+    Admission, ByteStream, Channel, DiscoveredFarm, FarmBeacon, JoinError, JoinRequest,
+    MAX_MESSAGE_BYTES, Member, MeshConfig, MeshError, MessageStream, RequestHandler, join,
 };
 use crate::Ticket;
 
@@ -323,6 +324,27 @@ impl Mesh {
                 let stream = MessageStream::new(peer, stream, Some(share));
                 // Nobody accepts any more where this fails; the stream is dropped then.
                 let _ = sender.send((peer, stream)).await;
+            }
+        });
+        receiver
+    }
+
+    /// Opens a stream to a member's web room: HTTP/1, one request a stream.
+    pub async fn open_web(&self, peer: PeerId, timeout: Duration) -> Result<ByteStream, MeshError> {
+        let deadline = Instant::now() + timeout;
+        let stream = self.open_stream(peer, WEB_PROTOCOL, deadline).await?;
+        Ok(ByteStream::new(peer, stream, None))
+    }
+
+    /// Streams that members open to this node's web room.
+    pub fn accept_web(&self) -> mpsc::Receiver<ByteStream> {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING_STREAMS);
+        self.on_each_stream(WEB_PROTOCOL, move |peer, stream, share| {
+            let sender = sender.clone();
+            async move {
+                let stream = ByteStream::new(peer, stream, Some(share));
+                // Nobody accepts any more where this fails; the stream is dropped then.
+                let _ = sender.send(stream).await;
             }
         });
         receiver

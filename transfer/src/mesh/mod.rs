@@ -3,11 +3,13 @@
 //! - [`Identity`], [`MeshConfig`]: who this node is and where it listens; [`start`] builds the swarm.
 //! - [`gate`]: peers that are not members reach the join protocol only.
 //! - [`driver`]: the task that owns the swarm, dials members ([`address_book`]) and reports.
-//! - [`calls`], [`MessageStream`]: requests and streams between members, on [`frames`].
+//! - [`calls`], [`MessageStream`]: requests and streams between members, on [`frames`];
+//!   [`ByteStream`]: bytes that another protocol frames.
 //! - [`join`], [`neighbours`]: how a new node finds a farm and gets in.
 
 mod address_book;
 mod behaviour;
+mod byte_stream;
 mod calls;
 mod channel;
 mod config;
@@ -25,6 +27,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+pub use byte_stream::ByteStream;
 pub use channel::Channel;
 pub use config::{DiscoveredFarm, FarmBeacon, Member, MeshConfig};
 pub use error::{JoinError, JoinRefusal, MeshError};

@@ -456,3 +456,60 @@ async fn a_member_reaches_what_a_stranger_is_refused() {
         assert!(opened.is_ok(), "{protocol}: {opened:?}");
     }
 }
+
+/// Both sides write at once, more than any buffer between them holds, and read meanwhile.
+async fn bytes_go_both_ways(transport: Transport) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const LENGTH: usize = 8 << 20;
+    let (a, b) = (mesh().await, mesh().await);
+    let mut accepted = b.accept_web();
+    farm_of(&[&a, &b], transport).await;
+    let outgoing = a.open_web(b.peer_id(), CALL).await.unwrap();
+    let exchange = |stream: ByteStream, byte: u8| async move {
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let writing = async {
+            writer.write_all(&vec![byte; LENGTH]).await.unwrap();
+            writer.flush().await.unwrap();
+        };
+        let reading = async {
+            let mut bytes = vec![0; LENGTH];
+            reader.read_exact(&mut bytes).await.unwrap();
+            bytes
+        };
+        tokio::join!(reading, writing).0
+    };
+    let there = async {
+        let incoming = accepted.recv().await.unwrap();
+        assert_eq!(incoming.peer(), a.peer_id());
+        exchange(incoming, 2).await
+    };
+    let both = async { tokio::join!(exchange(outgoing, 1), there) };
+    let (got_here, got_there) = timeout(BULK, both).await.unwrap();
+    assert!(got_here.iter().all(|byte| *byte == 2));
+    assert!(got_there.iter().all(|byte| *byte == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_byte_stream_carries_both_directions_at_once_over_tcp() {
+    bytes_go_both_ways(Transport::Tcp).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_byte_stream_carries_both_directions_at_once_over_quic() {
+    bytes_go_both_ways(Transport::Quic).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_is_no_member_reaches_no_web_room() {
+    let (a, b, stranger) = (mesh().await, mesh().await, mesh().await);
+    let mut accepted = b.accept_web();
+    farm_of(&[&a, &b], Transport::Tcp).await;
+    // The stranger takes them for members; they know nothing of it.
+    stranger.set_members(vec![member(&b)]);
+    let refused = stranger.open_web(b.peer_id(), Duration::from_secs(2)).await;
+    assert!(refused.is_err());
+    assert!(accepted.try_recv().is_err());
+    let let_in = a.open_web(b.peer_id(), CALL).await;
+    assert!(let_in.is_ok());
+}

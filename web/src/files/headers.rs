@@ -66,8 +66,28 @@ pub(super) fn of_file(file: &File, etag: HeaderValue, inline: bool) -> HeaderMap
     headers
 }
 
+/// The headers of a picture that this node has made itself.
+pub(super) fn of_picture(media_type: &'static str, etag: HeaderValue) -> HeaderMap {
+    HeaderMap::from_iter([
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (
+            header::CONTENT_DISPOSITION,
+            HeaderValue::from_static("inline"),
+        ),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(SANDBOX),
+        ),
+        (header::ETAG, etag),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-cache"),
+        ),
+    ])
+}
+
 /// RFC 6266: a name in ASCII for old clients, and the true one.
-fn content_disposition(name: &str, inline: bool) -> HeaderValue {
+pub(super) fn content_disposition(name: &str, inline: bool) -> HeaderValue {
     let name = safe_file_name(name).unwrap_or_else(|| "file".to_owned());
     let plain: String = name
         .chars()

@@ -1,6 +1,8 @@
-//! A job's files: the list, and their bytes.
+//! A job's files: the list, their bytes, all of them in one [`archive`], and [`preview`]s.
 
+mod archive;
 mod headers;
+mod preview;
 mod range;
 
 use axum::Json;
@@ -9,11 +11,13 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{File, FileId, FileKind, JobId};
-use jiggablend_transfer::{ManifestHash, PeerId, StoreError};
+use jiggablend_transfer::{ContentStream, ManifestHash, PeerId, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub(crate) use archive::{__path_archive, archive};
 pub(crate) use headers::safe_file_name;
+pub(crate) use preview::{__path_preview, Previews, preview};
 use range::Wanted;
 
 use crate::access::OwnedJob;
@@ -22,16 +26,27 @@ use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
 use crate::views::FileView;
 
+/// Files in one answer.
+const MAX_PAGE: usize = 10_000;
+
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
     kind: Option<FileKind>,
+    /// 10,000 unless it is given.
+    #[param(minimum = 1, maximum = 10_000)]
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<usize>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Files {
     files: Vec<FileView>,
+    /// There when more follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<usize>,
 }
 
 /// The job's files in the order in which they came.
@@ -44,16 +59,26 @@ pub(crate) async fn list(
     OwnedJob(job): OwnedJob,
     ApiQuery(filter): ApiQuery<Filter>,
 ) -> Result<Response, Problem> {
-    let files = app.log.read(|state| {
+    let limit = filter.limit.unwrap_or(MAX_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        let why = format!("limit must be 1 to {MAX_PAGE}");
+        return Err(Problem::new(ProblemKind::InvalidRequest, why));
+    }
+    let page = app.log.read(|state| {
         let ids = state.jobs.get(&job).map(|job| job.files.as_slice());
-        ids.unwrap_or_default()
-            .iter()
-            .filter_map(|id| state.files.get(id))
-            .filter(|file| filter.kind.is_none_or(|kind| file.kind == kind))
-            .map(FileView::of)
-            .collect()
+        // A place among all files of the job is a cursor: they are only ever added to.
+        let places = ids.unwrap_or_default().iter().enumerate();
+        let mut wanted = places
+            .skip(filter.cursor.unwrap_or(0))
+            .filter_map(|(place, id)| Some((place, state.files.get(id)?)))
+            .filter(|(_, file)| filter.kind.is_none_or(|kind| file.kind == kind));
+        let files = wanted.by_ref().take(limit);
+        Files {
+            files: files.map(|(_, file)| FileView::of(file)).collect(),
+            next_cursor: wanted.next().map(|(place, _)| place),
+        }
     });
-    Ok(Json(Files { files }).into_response())
+    Ok(Json(page).into_response())
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -125,7 +150,7 @@ pub(crate) async fn send(
 }
 
 /// The file, where it belongs to that job.
-fn find(app: &App, job: JobId, id: &str) -> Result<File, Problem> {
+pub(crate) fn find(app: &App, job: JobId, id: &str) -> Result<File, Problem> {
     let unknown = || {
         Problem::new(
             ProblemKind::UnknownFile,
@@ -150,6 +175,16 @@ fn holders(app: &App, file: &File) -> Vec<PeerId> {
             .filter_map(|node| node.peer_id()?.parse().ok())
             .collect()
     })
+}
+
+/// All of the file's bytes, from the nodes that have them.
+pub(crate) async fn stream(app: &App, file: &File) -> Result<ContentStream, Problem> {
+    let manifest = ManifestHash(file.content.0);
+    let bytes = app
+        .content
+        .stream(manifest, &holders(app, file), None)
+        .await;
+    bytes.map_err(|error| unreadable(file, &error))
 }
 
 fn out_of_range(file: &File) -> Problem {

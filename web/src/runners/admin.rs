@@ -11,7 +11,7 @@ use jiggablend_raft::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::work::{invalid, one_line};
+use super::shared::{invalid, one_line};
 use crate::access::Caller;
 use crate::app::App;
 use crate::json::ApiJson;
@@ -86,11 +86,13 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<RunnerL
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = RunnerTokens)]
 pub(crate) struct TokenList {
     registration_tokens: Vec<TokenView>,
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = RunnerToken)]
 struct TokenView {
     id: RegistrationTokenId,
     name: String,
@@ -132,6 +134,7 @@ pub(crate) async fn list_tokens(State(app): State<App>) -> Json<TokenList> {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewRunnerToken)]
 pub(crate) struct NewToken {
     /// What it is for, for people.
     name: String,
@@ -144,6 +147,7 @@ pub(crate) struct NewToken {
 }
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = CreatedRunnerToken)]
 pub(crate) struct CreatedToken {
     /// `jbg_…`; it is shown once.
     token: String,

@@ -4,7 +4,7 @@ use jiggablend_raft::{Device, RunnerFacts};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::work::{invalid, one_line};
+use super::shared::{invalid, one_line};
 use crate::problem::Problem;
 
 const MAX_DEVICES: usize = 64;

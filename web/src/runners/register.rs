@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::caller::CREDENTIAL_PREFIX;
 use super::facts::Facts;
-use super::work::{HEARTBEAT_SECONDS, LEASE_SECONDS, invalid, one_line};
+use super::shared::{HEARTBEAT_SECONDS, LEASE_SECONDS, invalid, one_line};
 use crate::app::App;
 use crate::auth::{Door, Try};
 use crate::connections::Connection;

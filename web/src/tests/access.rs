@@ -25,7 +25,10 @@ async fn without_a_sign_in_only_public_routes_answer() {
             assert_ne!(problem_or_none(&body), "not-signed-in", "{path}");
         } else {
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{} {path}", route.method);
-            assert_eq!(problem(&body), "not-signed-in");
+            // The answer to a HEAD has no body.
+            if route.method != Method::HEAD {
+                assert_eq!(problem(&body), "not-signed-in");
+            }
         }
     }
     node.stop().await;
@@ -66,8 +69,10 @@ async fn anothers_job_is_answered_on_every_route_like_one_that_does_not_exist() 
             let (status, mut body) = answer(other.request(route.method.clone(), &path)).await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{} {path}", route.method);
             // The answers differ in the id that was asked for, and in nothing else.
-            let detail = body["detail"].as_str().unwrap().replace(id, "ID");
-            body["detail"] = detail.into();
+            if route.method != Method::HEAD {
+                let detail = body["detail"].as_str().unwrap().replace(id, "ID");
+                body["detail"] = detail.into();
+            }
             answers.push(body);
         }
         assert_eq!(answers[0], answers[1]);

@@ -1,13 +1,14 @@
 //! A farm of one node with its web port, and clients of it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiggablend_raft::{
-    Action, Actor, Command, FarmId, JobLog, JobLogConfig, NewNode, NodeId, ProposeError, Roles,
-    RunnerFacts, SecretHash, TimeoutProfile, TimestampMs, Transport, TransportError,
+    Action, Actor, Command, Epoch, FarmId, JobLog, JobLogConfig, NewNode, NodeId, ProposeError,
+    Roles, RunnerFacts, SecretHash, TaskId, TimeoutProfile, TimestampMs, Transport, TransportError,
 };
 use jiggablend_transfer::{Content, ContentStore, Identity, Mesh, MeshConfig};
 use reqwest::{Method, Response, StatusCode};
@@ -16,13 +17,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::neighbours::Hallway;
 use crate::{
-    Certificates, LiveBoard, ProviderConfig, RunnerCondition, RunnerGateway, TicketMaker,
-    WebConfig, WebServer, ensure_test_user,
+    Certificates, LiveBoard, LogLines, ProviderConfig, RunnerCondition, RunnerGateway, RunningLogs,
+    TicketMaker, WebConfig, WebServer, ensure_test_user,
 };
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const NODE: NodeId = NodeId(1);
+pub(super) const NEIGHBOUR: NodeId = NodeId(2);
 pub(super) const ADMIN: &str = "ada@example.org";
 pub(super) const MEMBER: &str = "bob@example.org";
 pub(super) const OTHER_MEMBER: &str = "eve@example.org";
@@ -36,9 +39,107 @@ pub(super) struct TestNode {
     pub(super) live: LiveBoard,
     pub(super) mesh: Mesh,
     pub(super) runners: Arc<Heard>,
+    node: Parts,
+    web: Web,
+}
+
+/// What the attempts that run on these nodes have printed.
+#[derive(Default)]
+pub(super) struct Printed(Mutex<BTreeMap<(TaskId, Epoch), Vec<String>>>);
+
+impl RunningLogs for Printed {
+    fn lines(&self, task: TaskId, epoch: Epoch, from: u64) -> Option<LogLines> {
+        let printed = self.0.lock().unwrap();
+        let lines = printed.get(&(task, epoch))?;
+        Some(LogLines {
+            lines: lines.iter().skip(from as usize).cloned().collect(),
+            next: lines.len() as u64,
+        })
+    }
+}
+
+impl Printed {
+    pub(super) fn print(&self, task: TaskId, epoch: Epoch, line: &str) {
+        let mut printed = self.0.lock().unwrap();
+        printed.entry((task, epoch)).or_default().push(line.into());
+    }
+
+    pub(super) fn end(&self, task: TaskId, epoch: Epoch) {
+        self.0.lock().unwrap().remove(&(task, epoch));
+    }
+}
+
+/// What web ports of one farm are made of.
+struct Parts {
+    log: JobLog,
+    content: Content,
+    live: LiveBoard,
+    runners: Arc<Heard>,
+    hallway: Hallway,
+    printed: Arc<Printed>,
+    setup: Setup,
+    dir: Arc<tempfile::TempDir>,
+}
+
+/// A web port that serves.
+pub(super) struct Web {
+    base: String,
     stop: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
-    _dir: tempfile::TempDir,
+}
+
+impl Parts {
+    fn uploads(&self, node: NodeId) -> std::path::PathBuf {
+        self.dir.path().join(format!("uploads-{node}"))
+    }
+
+    async fn serve(&self, node: NodeId) -> Web {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let server = WebServer {
+            config: WebConfig {
+                node,
+                local_auth: true,
+                max_upload_bytes: MAX_UPLOAD_BYTES,
+                uploads: self.uploads(node),
+                copies: jiggablend_transfer::DEFAULT_COPIES,
+                certificates: self.setup.certificates.clone(),
+                trusted_proxies: self.setup.trusted_proxies.clone(),
+            },
+            log: self.log.clone(),
+            content: self.content.clone(),
+            live: self.live.clone(),
+            tickets: Arc::new(Tickets(self.log.clone())),
+            providers: self.setup.providers.clone(),
+            runners: self.runners.clone(),
+            neighbours: self.hallway.door_of(node),
+            running_logs: self.printed.clone(),
+        };
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(server.serve(listener, stop.clone()));
+        Web {
+            base,
+            stop,
+            serving,
+        }
+    }
+}
+
+impl Web {
+    /// Stops it, and shows that it stops in time.
+    pub(super) async fn stop(&mut self) {
+        self.stop.cancel();
+        let serving = tokio::time::timeout(PATIENCE, &mut self.serving);
+        serving.await.expect("it stops").unwrap().unwrap();
+    }
+
+    /// The same client, but of this web port.
+    pub(super) fn client_like(&self, client: &Client) -> Client {
+        Client {
+            base: self.base.clone(),
+            ..client.clone()
+        }
+    }
 }
 
 /// A farm of one has nobody to call.
@@ -157,49 +258,68 @@ impl TestNode {
             ensure_test_user(&log, email, PASSWORD).await.unwrap();
         }
 
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let live = LiveBoard::default();
-        let runners = Arc::new(Heard::default());
-        let server = WebServer {
-            config: WebConfig {
-                node: NODE,
-                local_auth: true,
-                max_upload_bytes: MAX_UPLOAD_BYTES,
-                copies: jiggablend_transfer::DEFAULT_COPIES,
-                certificates: setup.certificates,
-                trusted_proxies: setup.trusted_proxies,
-            },
-            log: log.clone(),
-            content,
-            live: live.clone(),
-            tickets: Arc::new(Tickets(log.clone())),
-            providers: setup.providers,
-            runners: runners.clone(),
-        };
-        let stop = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(listener, stop.clone()));
-        Self {
-            base,
+        let node = Parts {
             log,
-            live,
+            content,
+            live: LiveBoard::default(),
+            runners: Arc::default(),
+            hallway: Hallway::default(),
+            printed: Arc::default(),
+            setup,
+            dir: Arc::new(dir),
+        };
+        let web = node.serve(NODE).await;
+        Self {
+            base: web.base.clone(),
+            log: node.log.clone(),
+            live: node.live.clone(),
             mesh,
-            runners,
-            stop,
-            serving,
-            _dir: dir,
+            runners: node.runners.clone(),
+            node,
+            web,
         }
+    }
+
+    /// Stops the web port and starts it again, on another address, as after a crash of the node.
+    pub(super) async fn restart_web(&mut self) {
+        self.stop_web().await;
+        self.web = self.node.serve(NODE).await;
+        self.base = self.web.base.clone();
+    }
+
+    /// The web port of a second node, which has the same log and the same content at once.
+    pub(super) async fn neighbour(&self) -> Web {
+        self.node.serve(NEIGHBOUR).await
+    }
+
+    /// Nobody reaches this node's web room from another node any more.
+    pub(super) fn close_door(&self) {
+        self.node.hallway.close(NODE);
+    }
+
+    pub(super) fn printed(&self) -> &Printed {
+        &self.node.printed
+    }
+
+    pub(super) fn content(&self) -> &Content {
+        &self.node.content
+    }
+
+    /// Bytes in the folder of unfinished uploads.
+    pub(super) fn unfinished_bytes(&self) -> u64 {
+        let folder = std::fs::read_dir(self.node.uploads(NODE)).unwrap();
+        folder
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum()
     }
 
     /// Stops the web port, and shows that it stops in time.
     pub(super) async fn stop_web(&mut self) {
-        self.stop.cancel();
-        let serving = tokio::time::timeout(PATIENCE, &mut self.serving);
-        serving.await.expect("it stops").unwrap().unwrap();
+        self.web.stop().await;
     }
 
     pub(super) async fn stop(mut self) {
-        if !self.serving.is_finished() {
+        if !self.web.serving.is_finished() {
             self.stop_web().await;
         }
         self.log.shutdown().await;

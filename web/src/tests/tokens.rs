@@ -66,7 +66,10 @@ async fn on_every_route_a_token_needs_the_scope_of_its_rule() {
                 "{} {path} with {scope}",
                 route.method
             );
-            assert_eq!(problem(&body), "not-allowed");
+            // The answer to a HEAD has no body.
+            if route.method != Method::HEAD {
+                assert_eq!(problem(&body), "not-allowed");
+            }
         }
     }
     // What is needed is enough.

@@ -1,25 +1,29 @@
-//! Jobs: create, list, look, cancel.
+//! Jobs: create, [`list()`], look, cancel; their [`frames`], [`attempts`] and [`logs`]; and with
+//! whom they are shared ([`shares`]).
 
-use axum::Json;
+pub(crate) mod attempts;
+pub(crate) mod frames;
+mod list;
+pub(crate) mod logs;
+pub(crate) mod shares;
+
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiggablend_raft::{
-    Action, FrameList, Job, JobId, JobSettings, JobState, Owner, ProposeError, Refusal, TimestampMs,
-};
+use jiggablend_raft::{Action, FrameList, JobId, JobSettings, ProposeError, Refusal};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
+
+pub(crate) use list::{__path_list, list};
 
 use crate::access::{Caller, OwnedJob};
 use crate::app::App;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
-use crate::query::ApiQuery;
-use crate::views::{JobSummary, JobView};
+use crate::secrets::{IdempotencyKey, key_reused};
+use crate::views::JobView;
 
 const MAX_NAME_CHARS: usize = 200;
-const DEFAULT_PAGE: usize = 50;
-const MAX_PAGE: usize = 500;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -46,11 +50,13 @@ pub(crate) struct NewJob {
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
+    key: IdempotencyKey,
     ApiJson(new): ApiJson<NewJob>,
 ) -> Result<Response, Problem> {
     let name = checked_name(&new.name)?;
     let frames = new.frames.as_deref().map(parse_frames).transpose()?;
-    let id = new.id.unwrap_or_default();
+    let seed = key.seed(&app, &caller, "POST /api/jobs")?;
+    let id = new.id.unwrap_or_else(|| seed.id());
     let created = Action::JobCreated {
         job: id,
         name,
@@ -60,7 +66,14 @@ pub(crate) async fn create(
             video: new.video,
         },
     };
-    app.propose(&caller, created).await?;
+    match app.propose(&caller, created).await {
+        Ok(_) => {}
+        // Only this caller with this key can have made that id.
+        Err(ProposeError::Refused(Refusal::Conflict(_))) if new.id.is_none() => {
+            return Err(key_reused());
+        }
+        Err(error) => return Err(error.into()),
+    }
     refuse_taken_id(&app, &caller, id)?;
     let job = look(&app, &caller, id)?;
     let location = format!("/api/jobs/{id}");
@@ -102,13 +115,24 @@ fn parse_frames(text: &str) -> Result<FrameList, Problem> {
 }
 
 /// The job as JSON, if the caller may see it.
-fn look(app: &App, caller: &Caller, id: JobId) -> Result<Json<JobView>, Problem> {
-    let view = app.log.read(|state| {
+fn look(app: &App, caller: &Caller, id: JobId) -> Result<Response, Problem> {
+    let json = app.log.read(|state| {
         let job = state.jobs.get(&id).filter(|job| caller.may_see(job))?;
-        Some(JobView::of(state, job))
+        let size = JOB_JSON_BYTES + TASK_JSON_BYTES * job.tasks.len();
+        Some(json_of(&JobView::of(state, job), size))
     });
-    view.map(Json)
-        .ok_or_else(|| Problem::unknown_job(&id.to_string()))
+    json.ok_or_else(|| Problem::unknown_job(&id.to_string()))
+}
+
+/// About what a job takes without its tasks, and each task: a buffer of that size does not grow.
+const JOB_JSON_BYTES: usize = 2048;
+const TASK_JSON_BYTES: usize = 272;
+
+fn json_of(view: &impl Serialize, size_bytes: usize) -> Response {
+    let mut json = Vec::with_capacity(size_bytes);
+    serde_json::to_writer(&mut json, view).expect("views are plain structures with text keys");
+    let json_type = [(header::CONTENT_TYPE, "application/json")];
+    (json_type, json).into_response()
 }
 
 /// A job and its tasks.
@@ -121,78 +145,7 @@ pub(crate) async fn get(
     caller: Caller,
     OwnedJob(id): OwnedJob,
 ) -> Result<Response, Problem> {
-    look(&app, &caller, id).map(IntoResponse::into_response)
-}
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Page {
-    limit: Option<usize>,
-    before: Option<JobId>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(crate) struct JobPage {
-    jobs: Vec<JobSummary>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_before: Option<JobId>,
-}
-
-/// Whether a job was given up before it got its scene: a refused upload leaves such a one.
-fn came_to_nothing(job: &Job) -> bool {
-    job.state == JobState::Cancelled && job.tasks.is_empty()
-}
-
-/// The jobs that the caller may see, newest first, those after the cursor `after`.
-fn visible_jobs<'a>(
-    state: &'a jiggablend_raft::State,
-    caller: &Caller,
-    after: Option<(TimestampMs, JobId)>,
-) -> Box<dyn Iterator<Item = &'a Job> + 'a> {
-    match caller.owner() {
-        _ if caller.is_admin() => Box::new(state.jobs_newest_first(after)),
-        Owner::User(user) => Box::new(state.jobs_visible_to(user, after)),
-        operator @ Owner::Operator(_) => Box::new(state.jobs_of(operator, after)),
-    }
-}
-
-/// The caller's jobs, newest first; admins see all.
-#[utoipa::path(get, path = "/api/jobs", tag = "jobs", params(Page), responses((status = 200, body = JobPage)))]
-pub(crate) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    ApiQuery(page): ApiQuery<Page>,
-) -> Result<Response, Problem> {
-    let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
-    let page = app.log.read(|state| {
-        let after = match page.before {
-            Some(before) => {
-                // A cursor is a place in the order, and the order is by creation.
-                let cursor = state.jobs.get(&before).filter(|job| caller.may_see(job))?;
-                Some((cursor.created_at, cursor.id))
-            }
-            None => None,
-        };
-        let jobs = visible_jobs(state, &caller, after).filter(|job| !came_to_nothing(job));
-        let mut jobs: Vec<&Job> = jobs.take(limit + 1).collect();
-        let has_more = jobs.len() > limit;
-        jobs.truncate(limit);
-        Some(JobPage {
-            next_before: jobs.last().filter(|_| has_more).map(|job| job.id),
-            jobs: jobs
-                .into_iter()
-                .map(|job| JobSummary::of(state, job))
-                .collect(),
-        })
-    });
-    let page = page.ok_or_else(|| {
-        Problem::new(
-            ProblemKind::InvalidRequest,
-            "before names no job of yours; take next_before of the page before",
-        )
-    })?;
-    Ok(Json(page).into_response())
+    look(&app, &caller, id)
 }
 
 /// Cancels a job.
@@ -220,7 +173,7 @@ pub(crate) async fn cancel(
     }
     let cancelled = app.propose(&caller, Action::JobCancelled { job }).await;
     match cancelled {
-        Ok(_) => look(&app, &caller, job).map(IntoResponse::into_response),
+        Ok(_) => look(&app, &caller, job),
         // It ended while the command was on its way.
         Err(ProposeError::Refused(Refusal::Conflict(_))) => Err(is_over()),
         Err(error) => Err(error.into()),

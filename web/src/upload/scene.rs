@@ -1,4 +1,4 @@
-//! A job's scene file comes in: one stream, checked while it is kept.
+//! A job's scene file: one stream of bytes, checked while it is kept.
 //!
 //! The bytes go straight into the content store and, beside it, through the check in a thread of
 //! its own. The store sees the end of the stream only after the check has said that the file is
@@ -6,14 +6,8 @@
 
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
-use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use jiggablend_raft::{
@@ -24,128 +18,102 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::io::StreamReader;
 
-use utoipa::ToSchema;
-
-use crate::access::{Caller, OwnedJob};
+use crate::access::Caller;
 use crate::app::App;
 use crate::blend::{BlendCheck, BlendError, BlendFacts};
-use crate::files::safe_file_name;
 use crate::problem::{Problem, ProblemKind};
 use crate::views::FileView;
 
 /// A packed scene may unpack to this many times the largest upload.
 const MAX_UNPACKED_RATIO: u64 = 8;
-/// A client that sends nothing for so long is not waited for.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// How long members are waited for that the copies need.
 const COPY_PATIENCE: Duration = Duration::from_secs(30);
 /// Between the upload and the thread that checks it.
 const PIECES_IN_FLIGHT: usize = 8;
-/// What surrounds the file in a multipart body, generously.
-const ENVELOPE_BYTES: u64 = 64 * 1024;
-const DRAIN_BYTES: usize = 256 * 1024 * 1024;
-const DRAIN_TIME: Duration = Duration::from_secs(5);
 const MEDIA_TYPE: &str = "application/x-blender";
+
+/// A client that sends nothing for so long is not waited for.
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why the stream of a scene file ended before its end.
 #[derive(Debug, thiserror::Error)]
-enum UploadError {
+pub(super) enum UploadError {
     #[error(transparent)]
     Blend(#[from] BlendError),
     #[error("the file is larger than {max_bytes} bytes, the most that this node takes")]
     TooLarge { max_bytes: u64 },
+    #[error(
+        "the job's owner may keep {left_bytes} more bytes; ask an admin for a larger quota, or send a smaller file"
+    )]
+    OverQuota { left_bytes: u64 },
     #[error("nothing of the file came for {} s; send it again", MAX_PAUSE.as_secs())]
     Stalled,
     #[error("the upload broke off: {0}; send it again")]
     Broken(String),
     #[error("the check of the file failed; send it again")]
     CheckFailed,
+    #[error("another request has taken this upload over; ask for its offset and go on from there")]
+    TakenOver,
+    #[error("this node stops; ask another one for the upload's offset when it is back")]
+    Stopped,
+    #[error("more bytes came than the upload's length; nothing of them is kept")]
+    TooLong,
 }
 
-/// The body of an upload, as `curl -F file=@scene.blend` sends it.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "its shape is for the document; the body is read as it comes"
-)]
-struct SceneUpload {
-    #[schema(value_type = String, format = Binary)]
-    file: (),
+/// What is known of a scene file before its bytes come.
+pub(super) struct NewScene {
+    pub(super) id: FileId,
+    /// As the client calls it, made safe; `None` where it calls it nothing.
+    pub(super) name: Option<String>,
 }
 
-/// Gives a job its scene file, and the job starts.
-#[utoipa::path(
-    post, path = "/api/jobs/{id}/upload", tag = "jobs", params(("id" = JobId, Path)),
-    request_body(content = SceneUpload, content_type = "multipart/form-data"),
-    responses((status = 201, body = FileView)),
-)]
-pub(crate) async fn upload(
-    State(app): State<App>,
-    caller: Caller,
-    OwnedJob(job): OwnedJob,
-    headers: HeaderMap,
-    multipart: Result<Multipart, MultipartRejection>,
-) -> Result<Response, Problem> {
-    let Ok(_slot) = Arc::clone(&app.uploads).try_acquire_owned() else {
-        let why = "too many files are being sent to this node; try again in a moment";
-        return Err(Problem::new(ProblemKind::Busy, why).retry_after_seconds(5));
+/// Keeps the bytes on R nodes, if they are a whole .blend, and gives them to the job, which starts.
+/// Where that fails nothing of the file is left behind, and the job still waits.
+pub(super) async fn give(
+    app: &App,
+    caller: &Caller,
+    job: JobId,
+    scene: NewScene,
+    pieces: impl Stream<Item = Result<Bytes, UploadError>> + Unpin + Send,
+) -> Result<FileView, Problem> {
+    let limits = Limits {
+        node_bytes: app.config.max_upload_bytes,
+        quota_bytes: quota_left(app, job),
     };
-    let max_bytes = app.config.max_upload_bytes;
-    refuse_by_length(&headers, max_bytes)?;
-    refuse_by_state(&app, job)?;
-    let mut multipart =
-        multipart.map_err(|error| Problem::new(ProblemKind::WrongMediaType, error.body_text()))?;
-    let mut field = file_part(&mut multipart).await?;
-    let file_name = field.file_name().and_then(safe_file_name);
-
-    let (kept, facts) = match keep(&app, &mut field, max_bytes).await {
-        Ok(kept) => kept,
-        Err(problem) => {
-            drain(field).await;
-            return Err(problem);
-        }
-    };
+    let (kept, facts) = keep(app, limits, pieces).await?;
+    let id = scene.id;
     let file = NewFile {
-        id: FileId::new(),
+        id,
         kind: FileKind::Scene,
-        name: file_name.unwrap_or_else(|| "scene.blend".to_owned()),
+        name: scene.name.unwrap_or_else(|| "scene.blend".to_owned()),
         media_type: MEDIA_TYPE.to_owned(),
         content: ContentId(kept.stored.manifest.0),
         size_bytes: kept.stored.size_bytes,
-        holders: holders(&app, &kept),
+        holders: holders(app, &kept),
     };
-    let id = file.id;
-    let scene_frames = scene_frames(&app, job, &facts)?;
+    let scene_frames = scene_frames(app, job, &facts)?;
     let added = Action::SceneAdded {
         job,
         file,
         scene_frames,
     };
-    match app.propose(&caller, added).await {
+    match app.propose(caller, added).await {
         Ok(_) => {}
+        // An earlier answer was lost on its way; the file is this one.
+        Err(ProposeError::Refused(Refusal::Conflict(_))) if is_scene_of(app, job, id) => {}
         Err(ProposeError::Refused(Refusal::Conflict(_))) => {
-            refuse_by_state(&app, job)?;
+            refuse_by_state(app, job)?;
             return Err(scene_is_there(job));
         }
         Err(error) => return Err(error.into()),
     }
     let view = app.log.read(|state| state.files.get(&id).map(FileView::of));
-    let view = view.ok_or_else(|| Problem::unknown_job(&job.to_string()))?;
-    Ok((StatusCode::CREATED, Json(view)).into_response())
+    view.ok_or_else(|| Problem::unknown_job(&job.to_string()))
 }
 
-/// Says no before a byte is stored, where the length of the body tells already.
-fn refuse_by_length(headers: &HeaderMap, max_bytes: u64) -> Result<(), Problem> {
-    let length: Option<u64> = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse().ok());
-    match length {
-        Some(length) if length > max_bytes.saturating_add(ENVELOPE_BYTES) => {
-            Err(UploadError::TooLarge { max_bytes }.into())
-        }
-        _ => Ok(()),
-    }
+fn is_scene_of(app: &App, job: JobId, file: FileId) -> bool {
+    let scene = app.log.read(|state| state.jobs.get(&job)?.scene);
+    scene == Some(file)
 }
 
 fn scene_is_there(job: JobId) -> Problem {
@@ -155,7 +123,8 @@ fn scene_is_there(job: JobId) -> Problem {
     )
 }
 
-fn refuse_by_state(app: &App, job: JobId) -> Result<(), Problem> {
+/// Says no where the job takes no scene file.
+pub(super) fn refuse_by_state(app: &App, job: JobId) -> Result<(), Problem> {
     app.log.read(|state| {
         let Some(found) = state.jobs.get(&job) else {
             return Err(Problem::unknown_job(&job.to_string()));
@@ -173,50 +142,38 @@ fn refuse_by_state(app: &App, job: JobId) -> Result<(), Problem> {
     })
 }
 
-async fn file_part(multipart: &mut Multipart) -> Result<Field<'_>, Problem> {
-    let bad = |what: String| Problem::new(ProblemKind::BadUpload, what);
-    let next = tokio::time::timeout(MAX_PAUSE, multipart.next_field())
-        .await
-        .map_err(|_| Problem::from(UploadError::Stalled))?;
-    let field = next.map_err(|error| bad(error.body_text()))?;
-    match field {
-        Some(field) if field.name() == Some("file") => Ok(field),
-        Some(field) => Err(bad(format!(
-            "the first part is called '{}'; send one part called 'file', as curl -F file=@scene.blend does",
-            field.name().unwrap_or_default().escape_debug()
-        ))),
-        None => Err(bad(
-            "the body has no parts; send one called 'file', as curl -F file=@scene.blend does"
-                .to_owned(),
-        )),
+/// Says no where the owner's quota has no room for so many bytes.
+pub(super) fn refuse_by_quota(app: &App, job: JobId, more_bytes: u64) -> Result<(), Problem> {
+    match quota_left(app, job) {
+        Some(left_bytes) if left_bytes < more_bytes => {
+            Err(UploadError::OverQuota { left_bytes }.into())
+        }
+        _ => Ok(()),
     }
 }
 
-/// Reads on for a moment after a refusal: a client that is still sending would otherwise see its
-/// connection reset instead of the answer.
-async fn drain(mut field: Field<'_>) {
-    let reading = async {
-        let mut left_bytes = DRAIN_BYTES;
-        while let Some(Ok(piece)) = field.next().await {
-            left_bytes = left_bytes.saturating_sub(piece.len());
-            if left_bytes == 0 {
-                return;
-            }
-        }
-    };
-    // Time is up: then the client gets the reset.
-    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
+/// How many bytes the job's owner may still keep; `None`: as many as there is room for.
+fn quota_left(app: &App, job: JobId) -> Option<u64> {
+    app.log.read(|state| {
+        let owner = state.jobs.get(&job)?.owner;
+        let most_bytes = state.quota_of(owner).bytes?;
+        Some(most_bytes.saturating_sub(state.usage_of(owner).bytes))
+    })
 }
 
-/// Stores the part's bytes on R nodes, if they are a whole .blend.
+pub(super) fn empty_file() -> Problem {
+    UploadError::Blend(BlendError::NotABlend).into()
+}
+
+/// Stores the bytes on R nodes, if they are a whole .blend.
 async fn keep(
     app: &App,
-    field: &mut Field<'_>,
-    max_bytes: u64,
+    limits: Limits,
+    pieces: impl Stream<Item = Result<Bytes, UploadError>> + Unpin + Send,
 ) -> Result<(Kept, BlendFacts), Problem> {
     let mut facts = None;
     let kept = {
-        let checked = pin!(checked_pieces(field, max_bytes, &mut facts));
+        let checked = pin!(checked_pieces(pieces, limits, &mut facts));
         let reader = StreamReader::new(checked);
         let keeping = app.content.keep(
             reader,
@@ -230,33 +187,54 @@ async fn keep(
     Ok((kept, facts))
 }
 
-/// The part's bytes as they come. The stream ends well only if they were a whole .blend; then
-/// `facts` has what the check found.
+/// The bytes as they come. The stream ends well only if they were a whole .blend; then `facts` has
+/// what the check found.
 fn checked_pieces<'a>(
-    pieces: impl Stream<Item = Result<Bytes, MultipartError>> + Unpin + Send + 'a,
-    max_bytes: u64,
+    pieces: impl Stream<Item = Result<Bytes, UploadError>> + Unpin + Send + 'a,
+    limits: Limits,
     facts: &'a mut Option<BlendFacts>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'a {
-    let checking = Checking::start(max_bytes.saturating_mul(MAX_UNPACKED_RATIO));
+    let checking = Checking::start(limits.node_bytes.saturating_mul(MAX_UNPACKED_RATIO));
     let start = (pieces, checking, facts, 0_u64);
     futures::stream::try_unfold(
         start,
         move |(mut pieces, mut checking, facts, total)| async move {
-            let next = tokio::time::timeout(MAX_PAUSE, pieces.next()).await;
-            let Some(piece) = next.map_err(|_| UploadError::Stalled)? else {
+            let Some(piece) = pieces.next().await else {
                 *facts = Some(checking.finish().await?);
                 return Ok(None);
             };
-            let piece = piece.map_err(|error| UploadError::Broken(error.body_text()))?;
+            let piece = piece?;
             let total = total + piece.len() as u64;
-            if total > max_bytes {
-                return Err(UploadError::TooLarge { max_bytes });
-            }
+            limits.check(total)?;
             checking.push(piece.clone()).await?;
             Ok(Some((piece, (pieces, checking, facts, total))))
         },
     )
-    .map(|piece| piece.map_err(io::Error::other))
+    .map(|piece: Result<Bytes, UploadError>| piece.map_err(io::Error::other))
+}
+
+/// How many bytes a file may have.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// What this node takes.
+    node_bytes: u64,
+    /// What the owner's quota has left.
+    quota_bytes: Option<u64>,
+}
+
+impl Limits {
+    fn check(self, total_bytes: u64) -> Result<(), UploadError> {
+        if total_bytes > self.node_bytes {
+            let max_bytes = self.node_bytes;
+            return Err(UploadError::TooLarge { max_bytes });
+        }
+        match self.quota_bytes {
+            Some(left_bytes) if total_bytes > left_bytes => {
+                Err(UploadError::OverQuota { left_bytes })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The check in a thread of its own, since unpacking takes longer than an async thread may.
@@ -353,9 +331,13 @@ impl From<UploadError> for Problem {
             UploadError::Blend(BlendError::TooLarge { .. }) | UploadError::TooLarge { .. } => {
                 ProblemKind::TooLarge
             }
+            UploadError::OverQuota { .. } => ProblemKind::QuotaExceeded,
             UploadError::Stalled => ProblemKind::UploadStalled,
             UploadError::Broken(_) => ProblemKind::BadUpload,
             UploadError::CheckFailed => ProblemKind::Internal,
+            UploadError::TakenOver => ProblemKind::Conflict,
+            UploadError::Stopped => ProblemKind::NotReady,
+            UploadError::TooLong => ProblemKind::TooLarge,
         };
         Self::new(kind, error.to_string())
     }

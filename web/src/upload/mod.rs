@@ -1,0 +1,90 @@
+//! A job's scene file comes in: at once ([`multipart`]), or in pieces that a client can go on
+//! sending after a break ([`tus`], whose pieces lie in [`parts`]). Either way it ends in [`scene`],
+//! which checks the bytes, keeps them on R nodes and starts the job.
+
+mod multipart;
+mod parts;
+mod scene;
+mod tus;
+mod tus_headers;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequest, Multipart, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jiggablend_raft::{FileId, JobId};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+
+pub(crate) use parts::{Parts, sweep_parts};
+pub(crate) use scene::holders;
+pub(crate) use tus::{
+    __path_discover, __path_discover_upload, __path_offset, __path_patch, __path_remove, discover,
+    discover_upload, offset, patch, remove,
+};
+
+use crate::access::{Caller, OwnedJob};
+use crate::app::App;
+use crate::files::safe_file_name;
+use crate::problem::{Problem, ProblemKind};
+use crate::views::FileView;
+use multipart::SceneUpload;
+use scene::NewScene;
+
+/// What an upload's request made: the job's scene, or a place to send its pieces to.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Uploaded {
+    File(FileView),
+    Upload(tus::UploadView),
+}
+
+/// Gives a job its scene file, and the job starts. With `Tus-Resumable: 1.0.0` and `Upload-Length`
+/// it creates a tus upload instead, whose address is in `Location`.
+#[utoipa::path(
+    post, path = "/api/jobs/{id}/upload", tag = "jobs", params(("id" = JobId, Path)),
+    request_body(content = SceneUpload, content_type = "multipart/form-data"),
+    responses((status = 201, body = Uploaded)),
+)]
+pub(crate) async fn upload(
+    State(app): State<App>,
+    caller: Caller,
+    OwnedJob(job): OwnedJob,
+    request: Request,
+) -> Result<Response, Problem> {
+    if tus_headers::is_tus(request.headers()) {
+        return tus::create(&app, job, request.headers());
+    }
+    let _slot = slot(&app)?;
+    let max_bytes = app.config.max_upload_bytes;
+    let least_bytes = multipart::least_length(request.headers(), max_bytes)?;
+    scene::refuse_by_state(&app, job)?;
+    scene::refuse_by_quota(&app, job, least_bytes)?;
+    let mut multipart = Multipart::from_request(request, &app)
+        .await
+        .map_err(|error| Problem::new(ProblemKind::WrongMediaType, error.body_text()))?;
+    let mut field = multipart::file_part(&mut multipart).await?;
+    let scene = NewScene {
+        id: FileId::new(),
+        name: field.file_name().and_then(safe_file_name),
+    };
+    let given = scene::give(&app, &caller, job, scene, multipart::pieces(&mut field)).await;
+    match given {
+        Ok(file) => Ok((StatusCode::CREATED, Json(Uploaded::File(file))).into_response()),
+        Err(problem) => {
+            multipart::drain(field).await;
+            Err(problem)
+        }
+    }
+}
+
+/// One of the uploads that this node takes at a time.
+fn slot(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| {
+        let why = "too many files are being sent to this node; try again in a moment";
+        Problem::new(ProblemKind::Busy, why).retry_after_seconds(5)
+    })
+}
