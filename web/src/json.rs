@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 use serde_json::error::Category;
 
@@ -44,7 +44,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let read = serde_json::from_slice(bytes).and_then(|mut body: Value| {
-        write_whole_numbers_as_such(&mut body);
+        write_whole_numbers_as_such(&mut body)?;
         T::deserialize(body)
     });
     read.map_err(|error| {
@@ -56,21 +56,28 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// JSON knows one kind of number, and JSON Schema calls 5.0 an integer: so do we.
-fn write_whole_numbers_as_such(value: &mut Value) {
+/// JSON knows one kind of number, and JSON Schema calls 5.0 an integer: so do we. Whole numbers
+/// have 63 bits, as the document says of each.
+fn write_whole_numbers_as_such(value: &mut Value) -> Result<(), serde_json::Error> {
     /// Up to here every whole number has a floating-point number of its own.
     const EXACT: f64 = (1_u64 << 53) as f64;
     match value {
         Value::Number(number) => {
+            if number.is_u64() && !number.is_i64() {
+                return Err(serde_json::Error::custom(format!("{number} is too large")));
+            }
             let float = number.as_f64().filter(|_| number.is_f64());
             if let Some(float) = float.filter(|float| float.fract() == 0.0 && float.abs() <= EXACT)
             {
                 *number = (float as i64).into();
             }
+            Ok(())
         }
-        Value::Array(values) => values.iter_mut().for_each(write_whole_numbers_as_such),
-        Value::Object(fields) => fields.values_mut().for_each(write_whole_numbers_as_such),
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
+        Value::Array(values) => values.iter_mut().try_for_each(write_whole_numbers_as_such),
+        Value::Object(fields) => fields
+            .values_mut()
+            .try_for_each(write_whole_numbers_as_such),
+        Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
     }
 }
 
@@ -92,6 +99,7 @@ mod tests {
         assert_eq!(read("[-2e3]"), Some([-2000]));
         assert_eq!(read("[5.5]"), None);
         assert_eq!(read("[1e300]"), None);
+        assert_eq!(read("[9223372036854775808]"), None);
         assert_eq!(read("[9223372036854775807]"), Some([i64::MAX]));
     }
 

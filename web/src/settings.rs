@@ -55,7 +55,10 @@ pub(crate) async fn get(State(app): State<App>) -> Json<SettingsView> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingsChanges {
-    #[schema(max_length = 100)]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     farm_name: Option<String>,
     registration: Option<Registration>,
     default_role: Option<UserRole>,

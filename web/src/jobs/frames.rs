@@ -50,6 +50,7 @@ pub(crate) struct FrameQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next_after_index` of the page before.
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
     after_index: Option<u32>,
     #[param(inline)]
     state: Option<FrameState>,
