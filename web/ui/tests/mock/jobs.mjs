@@ -4,6 +4,8 @@ import { bodyJson, json, none, problem } from "./http.mjs";
 import { summary, whole } from "./farm.mjs";
 
 const ORDER = ["awaiting_scene", "active", "done", "failed", "cancelled"];
+/** Blender prints nothing while it starts. */
+const QUIET_MS = 1_500;
 /** As the node compares; `list` puts the oldest first among equals. */
 const COMPARE = {
   "-created": (a, b) => b.created_at_ms - a.created_at_ms,
@@ -110,13 +112,14 @@ async function shares(accounts, found, user_id, request, response) {
 
 function log(found, one, url, response) {
   const epoch = Number(url.searchParams.get("attempt") ?? one.epoch);
+  const running = one.state === "leased" && one.epoch === epoch;
+  if (running && Date.now() - one.begins_at_ms < QUIET_MS) return problem(response, 404, "no-log", "nothing was printed yet");
   const lines = Array.from({ length: 260 }, (_, at) => `Fra:${one.frame} Mem:${120 + at}.0M | Sample ${at + 1}/260`);
   lines.unshift(`Blender 4.5.3, attempt ${epoch} at ${found.name}`);
   if (one.failure) lines.push(`Error: ${one.failure.message}`);
   if (one.state === "done") lines.push("Saved: the frame");
   const tail = Number(url.searchParams.get("tail") ?? Infinity);
   response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
-  const running = one.state === "leased" && one.epoch === epoch;
   if (url.searchParams.get("follow") !== "1" || !running) return response.end(`${lines.slice(-tail).join("\n")}\n`);
   response.write(`${lines.slice(-tail).slice(0, 20).join("\n")}\n`);
   let at = 0;
