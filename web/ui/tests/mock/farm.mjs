@@ -160,7 +160,7 @@ export class Farm {
     const next = job.tasks.find((one) => one.state === "pending" && one.kind === "frame");
     if (held.length >= this.slots || !next) return;
     const took_ms = this.frame_ms * (0.6 + 0.4 * id * Math.random());
-    next.attempts.push(attempt(next.epoch + 1, id, Date.now()));
+    next.attempts.push(attempt(next, next.epoch + 1, id, Date.now()));
     Object.assign(next, { state: "leased", node: id, epoch: next.epoch + 1, begins_at_ms: Date.now(), ends_at_ms: Date.now() + took_ms });
     this.#log([{ task: { job: job.id, ...next } }, { job: summary(job) }]);
   }
@@ -169,7 +169,7 @@ export class Farm {
     const changes = [];
     one.render_ms ??= Math.round((one.ends_at_ms ?? 0) - (one.begins_at_ms ?? 0));
     one.state = "done";
-    Object.assign(one.attempts.at(-1) ?? {}, { state: "done", ended_at_ms: Date.now() });
+    Object.assign(one.attempts.at(-1) ?? {}, { outcome: "committed", ended_at_ms: Date.now(), render_ms: one.render_ms });
     if (one.kind === "frame") {
       const name = `${String(one.frame).padStart(4, "0")}.png`;
       const file = this.#file(job, one.index, "frame", name, "image/png", framePng(one.frame, job.tasks.length));
@@ -225,8 +225,11 @@ function task(index, kind, frame) {
   };
 }
 
-export function attempt(epoch, node_id, started_at_ms, end = {}) {
-  return { epoch, node: node_id, state: "running", started_at_ms, ended_at_ms: null, failure: null, log_file: null, ...end };
+export function attempt(of, epoch, node_id, leased_at_ms, end = {}) {
+  return {
+    task: of.index, frame: of.frame, epoch, node: node_id, leased_at_ms, ended_at_ms: null, outcome: "running", render_ms: null,
+    failure: null, reason: null, log_file: null, ...end,
+  };
 }
 
 function node(id, name, web_address, runner) {
