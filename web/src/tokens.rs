@@ -85,6 +85,7 @@ pub(crate) struct NewApiToken {
     name: String,
     /// `read`: look. `jobs`: change what is no admin's business. `admin`: one's own account, and
     /// for admins all the rest. `metrics`: for admins, `/metrics` alone.
+    #[schema(value_type = Vec<Scope>)]
     scopes: BTreeSet<Scope>,
     /// Without one it is good until it is revoked.
     #[schema(minimum = 1, maximum = 316_224_000)]

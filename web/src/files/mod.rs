@@ -93,8 +93,8 @@ pub(crate) struct DownloadQuery {
     get, path = "/api/jobs/{id}/files/{file}/download", tag = "files",
     params(("id" = JobId, Path), ("file" = FileId, Path), DownloadQuery),
     responses(
-        (status = 200, content_type = "application/octet-stream", description = "The file, in its own media type"),
-        (status = 206, content_type = "application/octet-stream", description = "The range that was asked for"),
+        (status = 200, content_type = "*/*", description = "The file, in its own media type"),
+        (status = 206, content_type = "*/*", description = "The range that was asked for"),
         (status = 304, description = "The client has it"),
     ),
 )]

@@ -71,7 +71,7 @@ pub(crate) struct NewWebhook {
     /// `json` is signed by the Standard Webhooks specification; the others are what chats take.
     #[serde(default = "json_shape")]
     shape: WebhookShape,
-    #[schema(min_items = 1)]
+    #[schema(value_type = Vec<WebhookEvent>, min_items = 1)]
     events: BTreeSet<WebhookEvent>,
     /// Of every job, and of nodes; for admins.
     #[serde(default)]
@@ -253,7 +253,7 @@ pub(crate) struct WebhookChange {
     #[schema(max_length = 2000, pattern = "^https?://[^\\s@]+$")]
     url: Option<String>,
     shape: Option<WebhookShape>,
-    #[schema(min_items = 1)]
+    #[schema(value_type = Option<Vec<WebhookEvent>>, min_items = 1)]
     events: Option<BTreeSet<WebhookEvent>>,
     all_jobs: Option<bool>,
     /// One that is switched off is told nothing, and what waits for it is given up.
