@@ -61,7 +61,7 @@ pub(crate) struct ActorView {
 }
 
 impl ActorView {
-    fn of(state: &FarmState, actor: Actor) -> Self {
+    pub(crate) fn of(state: &FarmState, actor: Actor) -> Self {
         let node_name = |node| state.nodes.get(&node).map(|node| node.name.clone());
         let (kind, name) = match actor {
             Actor::Farm => ("farm", state.farm.as_ref().map(|farm| farm.name.clone())),

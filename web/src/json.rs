@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
 use serde_json::Value;
 use serde_json::error::Category;
 
@@ -45,7 +46,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let read = serde_json::from_slice(bytes).and_then(|mut body: Value| {
         write_whole_numbers_as_such(&mut body)?;
-        T::deserialize(body)
+        object(body)
     });
     read.map_err(|error| {
         let (kind, what) = match error.classify() {
@@ -54,6 +55,20 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         };
         Problem::new(kind, format!("{what}: {error}"))
     })
+}
+
+/// Reads an object, or null where `T` may be that. Serde by itself takes a list for a structure
+/// too, its fields in their order.
+pub(crate) fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    let value = Value::deserialize(deserializer)?;
+    if value.is_array() {
+        return Err(D::Error::custom("a list stands where an object must"));
+    }
+    T::deserialize(value).map_err(D::Error::custom)
 }
 
 /// JSON knows one kind of number, and JSON Schema calls 5.0 an integer: so do we. Whole numbers
@@ -94,7 +109,14 @@ mod tests {
 
     #[test]
     fn whole_numbers_may_be_written_with_a_point() {
-        let read = |text: &str| parse::<[i64; 1]>(text.as_bytes()).ok();
+        #[derive(serde::Deserialize)]
+        struct Numbers {
+            n: [i64; 1],
+        }
+        let read = |list: &str| {
+            let body = format!("{{\"n\": {list}}}");
+            parse::<Numbers>(body.as_bytes()).ok().map(|read| read.n)
+        };
         assert_eq!(read("[5.0]"), Some([5]));
         assert_eq!(read("[-2e3]"), Some([-2000]));
         assert_eq!(read("[5.5]"), None);
@@ -111,6 +133,8 @@ mod tests {
         assert_eq!(unknown.err(), Some(ProblemKind::InvalidRequest));
         let wrong_type = kind(r#"{"name": 3}"#);
         assert_eq!(wrong_type.err(), Some(ProblemKind::InvalidRequest));
+        let list = kind(r#"["a"]"#);
+        assert_eq!(list.err(), Some(ProblemKind::InvalidRequest));
         assert_eq!(kind("{").err(), Some(ProblemKind::BadJson));
         assert_eq!(kind("").err(), Some(ProblemKind::BadJson));
     }

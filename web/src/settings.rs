@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::access::Caller;
 use crate::app::App;
-use crate::json::ApiJson;
+use crate::json::{ApiJson, object};
 use crate::problem::{Problem, ProblemKind};
 
 const MAX_NAME_CHARS: usize = 100;
@@ -62,6 +62,7 @@ pub(crate) struct SettingsChanges {
     farm_name: Option<String>,
     registration: Option<Registration>,
     default_role: Option<UserRole>,
+    #[serde(default, deserialize_with = "object")]
     default_quota: Option<Quota>,
     /// Null: this node's own address.
     #[serde(default, deserialize_with = "given")]

@@ -82,8 +82,9 @@ pub(crate) async fn frames(
     let page = app.log.read(|state| {
         let job = state.jobs.get(&job)?;
         let first = query.after_index.map_or(0, |index| index.saturating_add(1));
-        let mut wanted: Vec<u32> = (first..)
-            .zip(job.tasks.iter().skip(first as usize))
+        let mut wanted: Vec<u32> = (0..)
+            .zip(&job.tasks)
+            .skip(first as usize)
             .filter(|(_, task)| matches!(task.kind, TaskKind::Frame(_)))
             .filter(|(_, task)| {
                 query

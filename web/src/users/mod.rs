@@ -11,6 +11,7 @@ use jiggablend_raft::{
     Action, Owner, Quota, State as FarmState, TimestampMs, Usage, User, UserChange, UserId,
     UserRole,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,7 +19,7 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::auth::account::{IdentityView, identities_of};
 use crate::auth::{checked_email, checked_name, checked_password};
-use crate::json::ApiJson;
+use crate::json::{ApiJson, object};
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
@@ -218,10 +219,10 @@ pub(crate) struct AccountChanges {
 }
 
 /// Tells `null` from what is not there.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+fn given<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+    object(deserializer).map(Some)
 }
 
 /// Changes an account. Each change is an entry of its own: where one is refused, those before it
