@@ -1,6 +1,6 @@
 // Reading a task's log, and following it while the attempt runs.
 
-import { logUrl, problemOf, words, type LogAsked } from "./api";
+import { ApiProblem, logUrl, problemOf, words, type LogAsked } from "./api";
 import { appendLog, EMPTY_LOG, type LogText } from "./logtext";
 
 /** Lines are shown in batches, at most so often. */
@@ -10,7 +10,7 @@ const QUIET_MS = 1_000;
 
 export class LogReader {
   text = $state.raw<LogText>(EMPTY_LOG);
-  state = $state<"reading" | "following" | "ended" | "failed">("reading");
+  state = $state<"reading" | "following" | "ended" | "none" | "failed">("reading");
   wrong = $state("");
   #stop = new AbortController();
 
@@ -35,7 +35,7 @@ export class LogReader {
       if (!stop.signal.aborted) this.state = "ended";
     } catch (error) {
       if (stop.signal.aborted) return;
-      this.state = "failed";
+      this.state = isUnwritten(error) ? "none" : "failed";
       this.wrong = error instanceof TypeError ? "the log broke off: this node does not answer" : words(error);
     }
   }
@@ -51,7 +51,7 @@ export class LogReader {
       const answer = await fetch(logUrl(this.job, this.task, asked), { cache: "no-store", signal });
       if (answer.ok) return answer;
       const problem = problemOf(answer.status, await answer.text());
-      if (!may_begin || problem.problem !== "no-log") throw problem;
+      if (!may_begin || !isUnwritten(problem)) throw problem;
       this.state = "following";
       await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
       signal.throwIfAborted();
@@ -80,4 +80,8 @@ export class LogReader {
       show();
     }
   }
+}
+
+function isUnwritten(error: unknown): boolean {
+  return error instanceof ApiProblem && error.problem === "no-log";
 }

@@ -94,14 +94,14 @@ export class Farm {
     const [first, last] = job.frames.split("-").map(Number);
     for (let frame = first; frame <= (last ?? first); frame += 1) job.tasks.push(task(job.tasks.length, "frame", frame));
     if (job.video) job.tasks.push({ ...task(job.tasks.length, "encode", null), state: "waiting" });
-    if (!quiet) this.#log([{ job: summary(job) }, ...job.tasks.map((one) => ({ task: { job: job.id, ...one } }))]);
+    if (!quiet) this.#log([{ job: summary(job) }, ...job.tasks.map((one) => taskChange(job, one))]);
   }
 
   cancel(job) {
     for (const one of job.tasks) if (["waiting", "pending", "leased"].includes(one.state)) one.state = "cancelled";
     job.state = "cancelled";
     job.finished_at_ms = Date.now();
-    this.#log([{ job: summary(job) }, ...job.tasks.map((one) => ({ task: { job: job.id, ...one } }))]);
+    this.#log([{ job: summary(job) }, ...job.tasks.map((one) => taskChange(job, one))]);
   }
 
   elect(leader) {
@@ -162,7 +162,7 @@ export class Farm {
     const took_ms = this.frame_ms * (0.6 + 0.4 * id * Math.random());
     next.attempts.push(attempt(next, next.epoch + 1, id, Date.now()));
     Object.assign(next, { state: "leased", node: id, epoch: next.epoch + 1, begins_at_ms: Date.now(), ends_at_ms: Date.now() + took_ms });
-    this.#log([{ task: { job: job.id, ...next } }, { job: summary(job) }]);
+    this.#log([taskChange(job, next), { job: summary(job) }]);
   }
 
   finish(job, one, quiet = false) {
@@ -185,7 +185,7 @@ export class Farm {
         job.finished_at_ms = Date.now();
       }
     }
-    if (!quiet) this.#log([{ task: { job: job.id, ...one } }, ...changes, { job: summary(job) }]);
+    if (!quiet) this.#log([taskChange(job, one), ...changes, { job: summary(job) }]);
   }
 
   async #encode(job, encode, frames) {
@@ -195,7 +195,7 @@ export class Farm {
     job.video_file = this.#file(job, encode.index, "video", `${job.name}.mp4`, "video/mp4", bytes);
     Object.assign(encode, { state: "done", node: 1, file: job.video_file.id });
     Object.assign(job, { state: "done", finished_at_ms: Date.now(), waiting_for: null });
-    this.#log([{ task: { job: job.id, ...encode } }, { file: job.video_file }, { job: summary(job) }]);
+    this.#log([taskChange(job, encode), { file: job.video_file }, { job: summary(job) }]);
   }
 }
 
@@ -205,7 +205,16 @@ export function summary(job) {
 }
 
 export function whole(job) {
-  return { ...job, ...summary(job), tasks: job.tasks };
+  return { ...job, ...summary(job), tasks: job.tasks.map(taskView) };
+}
+
+/** A task as the API has it: without its attempts, and when the lease will have been enough. */
+function taskView({ attempts, begins_at_ms, ends_at_ms, ...view }) {
+  return view;
+}
+
+function taskChange(job, task) {
+  return { task: { job: job.id, ...taskView(task) } };
 }
 
 function counts(tasks) {

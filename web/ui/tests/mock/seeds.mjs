@@ -44,7 +44,7 @@ function failed(farm) {
   });
   Object.assign(job, {
     state: "failed", finished_at_ms: job.started_at_ms + 3 * MINUTE_MS,
-    failure: { kind: "task_failed", message: "frame 7 failed 3 times; the last time Blender was killed by signal 9" },
+    failure: { kind: "crashed", message: "frame 7 failed 3 times; the last time Blender was killed by signal 9" },
   });
 }
 
