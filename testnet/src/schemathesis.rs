@@ -130,6 +130,8 @@ fn config(folder: &Path, parameters: &[(&str, String)]) -> Result<PathBuf> {
     let source = checkout().join("testnet/schemathesis/schemathesis.toml");
     let mut text = std::fs::read_to_string(&source)
         .map_err(TestnetError::io(format!("reading {}", source.display())))?;
+    let hooks = checkout().join("testnet/schemathesis/hooks.py");
+    text.insert_str(0, &format!("hooks = \"{}\"\n", hooks.display()));
     text.push_str("\n[parameters]\n");
     for (name, value) in parameters {
         text.push_str(&format!("\"{name}\" = \"{value}\"\n"));

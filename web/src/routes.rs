@@ -10,9 +10,10 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware;
 use axum::routing::MethodRouter;
 use tower::ServiceBuilder;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::Predicate;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::Schema;
@@ -26,11 +27,13 @@ use crate::metrics::observe;
 use crate::problem::{Problem, ProblemKind, as_problem};
 use crate::{
     audit, auth, events, farm, files, health, jobs, metrics, openapi, page, runners, settings,
-    tokens, upload, users, webhooks,
+    tickets, tokens, upload, users, webhooks,
 };
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// What fits into one packet is sent as it is.
+const COMPRESS_ABOVE_BYTES: u64 = 1024;
 
 /// One line of the table.
 pub(crate) struct Route {
@@ -158,12 +161,16 @@ pub(crate) fn table() -> Vec<Route> {
 
         Route::new(SignedIn,   routes!(farm::farm)),
         Route::new(SignedIn,   routes!(farm::nodes)),
-        Route::new(Admin,      routes!(farm::make_ticket)),
+        Route::new(SignedIn,   routes!(farm::node)),
+        Route::new(Admin,      routes!(farm::remove_node)),
+        Route::new(Admin,      routes!(tickets::list)),
+        Route::new(Admin,      routes!(tickets::create)),
+        Route::new(Admin,      routes!(tickets::revoke)),
 
         Route::new(Public,     routes!(runners::register::register)),
-        Route::new(Runner,     routes!(runners::work::heartbeat)),
-        Route::new(Runner,     routes!(runners::work::tasks)),
-        Route::new(Runner,     routes!(runners::work::complete)),
+        Route::new(Runner,     routes!(runners::heartbeat::heartbeat)),
+        Route::new(Runner,     routes!(runners::tasks::tasks)),
+        Route::new(Runner,     routes!(runners::complete::complete)),
         Route::new(Runner,     routes!(runners::files::download)),
         Route::new(Runner,     routes!(runners::upload::upload)).unbounded_body(),
         Route::new(Admin,      routes!(runners::admin::list)),
@@ -213,7 +220,12 @@ pub(crate) fn router(app: App) -> Router {
         .layer(if_missing("referrer-policy", "same-origin"))
         .layer(if_missing("cross-origin-resource-policy", "same-origin"))
         .layer(if_missing("cache-control", "no-store"))
-        .layer(CompressionLayer::new().compress_when(IsText));
+        // A better ratio would take longer than the bytes that it saves.
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(SizeAbove::new(COMPRESS_ABOVE_BYTES).and(IsText)),
+        );
     router
         .fallback(page::page)
         .method_not_allowed_fallback(page::method_not_allowed)

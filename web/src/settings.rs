@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::access::Caller;
 use crate::app::App;
-use crate::json::ApiJson;
+use crate::json::{ApiJson, object};
 use crate::problem::{Problem, ProblemKind};
 
 const MAX_NAME_CHARS: usize = 100;
@@ -55,10 +55,14 @@ pub(crate) async fn get(State(app): State<App>) -> Json<SettingsView> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingsChanges {
-    #[schema(max_length = 100)]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     farm_name: Option<String>,
     registration: Option<Registration>,
     default_role: Option<UserRole>,
+    #[serde(default, deserialize_with = "object")]
     default_quota: Option<Quota>,
     /// Null: this node's own address.
     #[serde(default, deserialize_with = "given")]

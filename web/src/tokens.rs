@@ -24,11 +24,11 @@ const SAME_EXPIRY_WITHIN_MS: u64 = 10 * 60 * 1000;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Tokens {
-    tokens: Vec<TokenView>,
+    tokens: Vec<ApiTokenView>,
 }
 
 #[derive(Serialize, ToSchema)]
-pub(crate) struct TokenView {
+pub(crate) struct ApiTokenView {
     id: TokenId,
     name: String,
     scopes: Vec<Scope>,
@@ -38,14 +38,14 @@ pub(crate) struct TokenView {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(crate) struct NewTokenView {
+pub(crate) struct NewApiTokenView {
     /// `jbt_…`, shown this once.
     token: String,
     #[serde(flatten)]
-    view: TokenView,
+    view: ApiTokenView,
 }
 
-impl TokenView {
+impl ApiTokenView {
     fn of(token: &ApiToken) -> Self {
         Self {
             id: token.id,
@@ -63,12 +63,12 @@ impl TokenView {
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<Tokens> {
     let now = TimestampMs::now();
-    let mut tokens: Vec<TokenView> = app.log.read(|state| {
+    let mut tokens: Vec<ApiTokenView> = app.log.read(|state| {
         let own = caller.user().map(|user| state.tokens_of(user));
         own.into_iter()
             .flatten()
             .filter(|token| token.expires_at.is_none_or(|expires_at| expires_at > now))
-            .map(TokenView::of)
+            .map(ApiTokenView::of)
             .collect()
     });
     tokens.sort_by_key(|token| std::cmp::Reverse((token.created_at_ms, token.id)));
@@ -77,8 +77,11 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<Tokens>
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct NewToken {
-    #[schema(max_length = 100)]
+pub(crate) struct NewApiToken {
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     name: String,
     /// `read`: look. `jobs`: change what is no admin's business. `admin`: one's own account, and
     /// for admins all the rest. `metrics`: for admins, `/metrics` alone.
@@ -90,16 +93,16 @@ pub(crate) struct NewToken {
 
 /// Makes a token. A token can make no other one that may do more, or for longer, than itself.
 #[utoipa::path(
-    post, path = "/api/tokens", tag = "tokens", request_body = NewToken,
-    params(("idempotency-key" = Option<String>, Header)),
-    responses((status = 201, body = NewTokenView)),
+    post, path = "/api/tokens", tag = "tokens", request_body = NewApiToken,
+    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
+    responses((status = 201, body = NewApiTokenView)),
 )]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
     key: IdempotencyKey,
-    ApiJson(new): ApiJson<NewToken>,
-) -> Result<(StatusCode, Json<NewTokenView>), Problem> {
+    ApiJson(new): ApiJson<NewApiToken>,
+) -> Result<(StatusCode, Json<NewApiTokenView>), Problem> {
     let user = caller.user().ok_or_else(Problem::not_signed_in)?;
     let invalid = |why: &str| Err(Problem::new(ProblemKind::InvalidRequest, why));
     let name = checked_name(&new.name)?;
@@ -140,8 +143,8 @@ pub(crate) async fn create(
     if !is_same {
         return Err(key_reused());
     }
-    let view = TokenView::of(&made);
-    Ok((StatusCode::CREATED, Json(NewTokenView { token, view })))
+    let view = ApiTokenView::of(&made);
+    Ok((StatusCode::CREATED, Json(NewApiTokenView { token, view })))
 }
 
 /// When the new token ends, if its maker may make it.

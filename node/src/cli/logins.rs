@@ -182,7 +182,8 @@ impl LoginsFile {
         let before = read(self)?;
         let mut logins = before.clone();
         change(&mut logins);
-        if logins == before && self.path.exists() == !logins.farms.is_empty() {
+        let is_there = self.path.exists();
+        if logins == before && is_there != logins.farms.is_empty() {
             return Ok(());
         }
         if logins.farms.is_empty() {

@@ -49,14 +49,25 @@ async fn log(State(context): State<Context>, Query(query): Query<LogQuery>) -> R
     }
 }
 
-async fn attempts() -> Json<Value> {
-    Json(json!({ "attempts": [
-        {"task": 1, "epoch": 1, "node": 1, "state": "failed", "started_at_ms": 1,
-         "ended_at_ms": 4_001, "log_file": null,
-         "failure": {"kind": "crashed", "message": "Blender ended by signal 11"}},
-        {"task": 1, "epoch": 2, "node": 7, "state": "done", "started_at_ms": 5_000,
-         "ended_at_ms": 6_500, "log_file": null, "failure": null},
-    ]}))
+#[derive(Deserialize)]
+struct PageQuery {
+    cursor: Option<u32>,
+}
+
+/// Two, a page each.
+async fn attempts(Query(query): Query<PageQuery>) -> Json<Value> {
+    match query.cursor {
+        None => Json(json!({ "next_cursor": 1, "attempts": [{
+            "task": 1, "frame": 2, "epoch": 1, "node": 1, "leased_at_ms": 1, "ended_at_ms": 4_001,
+            "outcome": "failed", "render_ms": null, "reason": null, "log_file": null,
+            "failure": {"kind": "crashed", "message": "Blender ended by signal 11"},
+        }]})),
+        Some(_) => Json(json!({ "attempts": [{
+            "task": 1, "frame": 2, "epoch": 2, "node": 7, "leased_at_ms": 5_000,
+            "ended_at_ms": 6_500, "outcome": "lease_ended", "render_ms": null, "failure": null,
+            "reason": "the node was silent for too long", "log_file": null,
+        }]})),
+    }
 }
 
 async fn shares(State(context): State<Context>) -> Json<Value> {

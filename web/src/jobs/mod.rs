@@ -7,12 +7,11 @@ mod list;
 pub(crate) mod logs;
 pub(crate) mod shares;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiggablend_raft::{Action, FrameList, JobId, JobSettings, ProposeError, Refusal};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) use list::{__path_list, list};
@@ -116,13 +115,24 @@ fn parse_frames(text: &str) -> Result<FrameList, Problem> {
 }
 
 /// The job as JSON, if the caller may see it.
-fn look(app: &App, caller: &Caller, id: JobId) -> Result<Json<JobView>, Problem> {
-    let view = app.log.read(|state| {
+fn look(app: &App, caller: &Caller, id: JobId) -> Result<Response, Problem> {
+    let json = app.log.read(|state| {
         let job = state.jobs.get(&id).filter(|job| caller.may_see(job))?;
-        Some(JobView::of(state, job))
+        let size = JOB_JSON_BYTES + TASK_JSON_BYTES * job.tasks.len();
+        Some(json_of(&JobView::of(state, job), size))
     });
-    view.map(Json)
-        .ok_or_else(|| Problem::unknown_job(&id.to_string()))
+    json.ok_or_else(|| Problem::unknown_job(&id.to_string()))
+}
+
+/// About what a job takes without its tasks, and each task: a buffer of that size does not grow.
+const JOB_JSON_BYTES: usize = 2048;
+const TASK_JSON_BYTES: usize = 272;
+
+fn json_of(view: &impl Serialize, size_bytes: usize) -> Response {
+    let mut json = Vec::with_capacity(size_bytes);
+    serde_json::to_writer(&mut json, view).expect("views are plain structures with text keys");
+    let json_type = [(header::CONTENT_TYPE, "application/json")];
+    (json_type, json).into_response()
 }
 
 /// A job and its tasks.
@@ -135,7 +145,7 @@ pub(crate) async fn get(
     caller: Caller,
     OwnedJob(id): OwnedJob,
 ) -> Result<Response, Problem> {
-    look(&app, &caller, id).map(IntoResponse::into_response)
+    look(&app, &caller, id)
 }
 
 /// Cancels a job.
@@ -163,7 +173,7 @@ pub(crate) async fn cancel(
     }
     let cancelled = app.propose(&caller, Action::JobCancelled { job }).await;
     match cancelled {
-        Ok(_) => look(&app, &caller, job).map(IntoResponse::into_response),
+        Ok(_) => look(&app, &caller, job),
         // It ended while the command was on its way.
         Err(ProposeError::Refused(Refusal::Conflict(_))) => Err(is_over()),
         Err(error) => Err(error.into()),

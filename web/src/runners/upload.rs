@@ -23,7 +23,7 @@ use super::caller::RunnerCaller;
 use super::handle::{self, Uploaded};
 use super::leases::{Lease, TaskName};
 use super::picture::{ExpectedSize, check_png};
-use super::work::{invalid, refuse_unless_current, task_of};
+use super::shared::{invalid, refuse_unless_current, task_of};
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 use crate::upload::holders;

@@ -161,6 +161,82 @@ async fn a_client_that_comes_back_misses_nothing_and_gets_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_client_of_another_node_goes_on_in_the_middle_of_what_this_one_told_at_once() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let first = node.log.applied_index();
+    let owner = node.log.read(|state| {
+        let user = state.user_by_email(MEMBER).unwrap();
+        jiggablend_raft::Owner::User(user.id)
+    });
+    let created = (0..40).map(|number| {
+        node.propose(jiggablend_raft::Action::JobCreated {
+            job: jiggablend_raft::JobId::new(),
+            name: format!("job {number}"),
+            owner,
+            settings: jiggablend_raft::JobSettings::default(),
+        })
+    });
+    futures::future::join_all(created).await;
+    let entries = node.log.applied_since(first).unwrap();
+    let name_of = |entry: &jiggablend_raft::Applied| {
+        let job = entry.changes.iter().find_map(|change| match change {
+            jiggablend_raft::Change::Job(job) => Some(*job),
+            _ => None,
+        });
+        node.log
+            .read(|state| state.jobs.get(&job.unwrap()).unwrap().name.clone())
+    };
+    for seen in [0, 1, 7, 20, 39] {
+        let after = entries[seen].index;
+        let mut events = Events::open(&client, "", Some(after)).await;
+        let expected: Vec<String> = entries[seen + 1..]
+            .iter()
+            .map(|entry| name_of(entry))
+            .collect();
+        let mut told = Vec::new();
+        while told.len() < expected.len() {
+            let event = events.next_named("change").await;
+            assert!(event.id.unwrap() > after);
+            told.extend(job_names(&event));
+        }
+        assert_eq!(told, expected, "after {seen} of them");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_change_comes_in_parts_and_the_last_one_says_that_it_is_all() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let job = client.new_job(&json!({"name": "long"})).await;
+    let before = node.log.applied_index();
+    let (status, _) = client.upload(&job, scene(1, 2500, 10)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    // By the feed, and by what the log keeps for those who come later.
+    for after in [before, before - 1] {
+        let mut events = Events::open(&client, "", Some(after)).await;
+        let (mut parts, mut tasks) = (0, 0);
+        loop {
+            let event = events.next_named("change").await;
+            let changes = event.data["changes"].as_array().unwrap();
+            tasks += changes.iter().filter(|it| it["task"].is_object()).count();
+            parts += 1;
+            let index = event.data["index"].as_u64().unwrap();
+            match event.id {
+                Some(id) if id > before => break,
+                Some(id) => assert_eq!(id, index),
+                None => assert!(index <= before, "not all was told of {index}"),
+            }
+            assert!(parts < 9, "it has an end");
+        }
+        assert_eq!(tasks, 2500);
+        assert!(parts >= 3, "{parts} parts");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn an_index_that_this_node_never_had_is_a_reset() {
     let node = TestNode::start().await;
     let client = node.signed_in(MEMBER).await;

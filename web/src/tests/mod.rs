@@ -25,3 +25,4 @@ mod runners;
 mod sign_in;
 mod tokens;
 mod uploads;
+mod webhooks;

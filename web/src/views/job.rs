@@ -246,24 +246,25 @@ impl<'a> TaskAttempts<'a> {
     }
 }
 
-/// The attempts of these tasks. Looks from the end, where the newest ones are, and no further than
-/// it must: each lease of a task is an attempt and raises its epoch by one.
+/// The attempts of these tasks, which come by index. Looks from the end, where the newest ones are,
+/// and no further than it must: each lease of a task is an attempt and raises its epoch by one.
 fn attempts_of<'a>(
     job: &'a Job,
     tasks: impl Iterator<Item = (u32, &'a Task)>,
-) -> BTreeMap<u32, TaskAttempts<'a>> {
-    let mut wanted = BTreeMap::new();
+) -> Vec<(u32, TaskAttempts<'a>)> {
     let mut left = 0;
-    for (index, task) in tasks.filter(|(_, task)| task.epoch.0 > 0) {
-        wanted.insert(index, TaskAttempts::default());
-        left += task.epoch.0;
-    }
+    let mut wanted: Vec<(u32, TaskAttempts<'a>)> = tasks
+        .map(|(index, task)| {
+            left += task.epoch.0;
+            (index, TaskAttempts::default())
+        })
+        .collect();
     for attempt in job.attempts.iter().rev() {
         if left == 0 {
             break;
         }
-        if let Some(attempts) = wanted.get_mut(&attempt.task) {
-            attempts.take(attempt);
+        if let Ok(place) = wanted.binary_search_by_key(&attempt.task, |(index, _)| *index) {
+            wanted[place].1.take(attempt);
             left -= 1;
         }
     }
@@ -287,15 +288,15 @@ impl TaskView {
             .collect()
     }
 
+    /// `tasks` come by index.
     fn of_each<'a>(
         job: &'a Job,
         tasks: impl Iterator<Item = (u32, &'a Task)> + Clone,
     ) -> impl Iterator<Item = Self> {
-        let mut attempts = attempts_of(job, tasks.clone());
-        tasks.map(move |(index, task)| {
-            let attempts = attempts.remove(&index).unwrap_or_default();
-            Self::new(task, index, &attempts)
-        })
+        let attempts = attempts_of(job, tasks.clone());
+        tasks
+            .zip(attempts)
+            .map(|((index, task), (_, attempts))| Self::new(task, index, &attempts))
     }
 
     fn new(task: &Task, index: u32, attempts: &TaskAttempts<'_>) -> Self {

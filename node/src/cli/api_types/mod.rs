@@ -192,11 +192,6 @@ pub struct JobList {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct FileList {
-    pub files: Vec<File>,
-}
-
-#[derive(Debug, Deserialize)]
 pub struct NodeList {
     pub nodes: Vec<Node>,
 }
@@ -217,22 +212,19 @@ pub fn state_word(state: JobState) -> &'static str {
     }
 }
 
-/// One try at a task.
+/// One try at a task: a lease and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Attempt {
-    /// The task's index; a list of one task's attempts may leave it out.
-    #[serde(default)]
-    pub task: Option<u32>,
-    #[serde(default)]
     pub frame: Option<FrameNumber>,
     pub epoch: Epoch,
-    pub node: Option<NodeId>,
-    /// `running`, `done`, `failed`, `lost`, `cancelled`.
-    pub state: String,
-    pub started_at_ms: TimestampMs,
+    pub node: NodeId,
+    pub leased_at_ms: TimestampMs,
     pub ended_at_ms: Option<TimestampMs>,
-    #[serde(default)]
+    /// `running`, `committed`, `failed`, `lease_ended`, `cancelled`.
+    pub outcome: String,
     pub failure: Option<Failure>,
+    /// Why the lease ended without an outcome.
+    pub reason: Option<String>,
 }
 
 /// With whom a job is shared.

@@ -112,9 +112,9 @@ pub struct JobListArgs {
     /// At most this many jobs
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: u32,
-    /// Only jobs in this state, again or with commas for more
-    #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
-    pub states: Vec<JobStateArg>,
+    /// Only jobs in this state
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<JobStateArg>,
     /// Only the jobs of this one: me, an e-mail address, a name, a user's id [default: all that one may see]
     #[arg(long, value_name = "WHO")]
     pub owner: Option<String>,

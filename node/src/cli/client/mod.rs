@@ -20,6 +20,7 @@ use way::{NearOnly, Way};
 use super::CliError;
 use super::api_types::{NodeList, Problem};
 use super::args::{ClientOptions, WayOptions};
+use super::names::query_value;
 use super::output::Output;
 use super::peers::{self, Peers};
 use super::target::{AddressBook, SignedInBy, Target, Whose};
@@ -237,6 +238,39 @@ impl Client {
         let mut call = Call::new(Method::GET, path);
         call.exists = exists;
         self.call(call).await
+    }
+
+    /// A list that comes in pages, whole: everything in `field` of each.
+    pub async fn get_pages<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        field: &str,
+    ) -> Result<Vec<T>, CliError> {
+        let mut all = Vec::new();
+        let mut next = String::new();
+        loop {
+            let mut page: Value = self.get(&format!("{path}{next}")).await?;
+            let Value::Array(things) = page[field].take() else {
+                return Ok(all);
+            };
+            let is_empty = things.is_empty();
+            for thing in things {
+                let thing = serde_json::from_value(thing).map_err(|error| {
+                    CliError::Refused(format!("cannot understand one of the {field}: {error}"))
+                })?;
+                all.push(thing);
+            }
+            let cursor = match &page["next_cursor"] {
+                Value::Number(cursor) => cursor.to_string(),
+                Value::String(cursor) => query_value(cursor),
+                _ => return Ok(all),
+            };
+            if is_empty {
+                return Ok(all);
+            }
+            let joint = if path.contains('?') { '&' } else { '?' };
+            next = format!("{joint}cursor={cursor}");
+        }
     }
 
     /// The call must be one that does no harm when it arrives twice.

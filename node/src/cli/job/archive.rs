@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use jiggablend_raft::{FileKind, JobId};
+use jiggablend_raft::JobId;
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::files::local_name;
 use super::{id, path_of};
 use crate::cli::CliError;
-use crate::cli::api_types::{FileList, Job};
+use crate::cli::api_types::{File, Job};
 use crate::cli::args::ArchiveArg;
 use crate::cli::client::{AttemptError, Client, good_answer, send};
 use crate::cli::output::{Output, bytes};
@@ -33,14 +33,9 @@ pub async fn run(
         ArchiveArg::Tar => "tar",
     };
     let whole: Job = client.get(&path_of(job)).await?;
-    let list: FileList = client
-        .get(&format!("{}/files?kind=frame", path_of(job)))
-        .await?;
-    let frames = list
-        .files
-        .iter()
-        .filter(|file| file.kind == FileKind::Frame);
-    let frames_bytes: u64 = frames.map(|file| file.size_bytes).sum();
+    let frames = format!("{}/files?kind=frame", path_of(job));
+    let frames: Vec<File> = client.get_pages(&frames, "files").await?;
+    let frames_bytes: u64 = frames.iter().map(|file| file.size_bytes).sum();
     if frames_bytes == 0 {
         let short = id::short(job);
         return Err(CliError::Refused(format!(

@@ -3,20 +3,14 @@
 use std::collections::HashMap;
 
 use jiggablend_raft::{JobId, NodeId, TimestampMs};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{path_of, tasks};
 use crate::cli::CliError;
-use crate::cli::api_types::{Attempt, Job, NodeList};
+use crate::cli::api_types::{Attempt, NodeList};
 use crate::cli::args::TaskName;
 use crate::cli::client::Client;
 use crate::cli::output::{self, Output, Tone, Width, cell, duration, since, toned};
-
-#[derive(Deserialize)]
-struct AttemptList {
-    attempts: Vec<Attempt>,
-}
 
 pub async fn run(
     job: JobId,
@@ -24,29 +18,24 @@ pub async fn run(
     client: &Client,
     output: &Output,
 ) -> Result<(), CliError> {
-    let task = match name.frame.is_some() || name.video {
-        true => Some(tasks::find(job, name, client).await?),
-        false => None,
+    let path = match name.frame.is_some() || name.video {
+        true => {
+            let task = tasks::find(job, name, client).await?;
+            format!("{}/tasks/{}/attempts", path_of(job), task.index)
+        }
+        false => format!("{}/attempts", path_of(job)),
     };
-    let path = match &task {
-        Some(task) => format!("{}/tasks/{}/attempts", path_of(job), task.index),
-        None => format!("{}/attempts", path_of(job)),
-    };
-    let answer: Value = client.get(&path).await?;
-    let Some(list): Option<AttemptList> = output.shown(answer)? else {
+    let attempts: Vec<Value> = client.get_pages(&path, "attempts").await?;
+    let answer = json!({ "attempts": attempts });
+    let Some(mut list): Option<HashMap<String, Vec<Attempt>>> = output.shown(answer)? else {
         return Ok(());
     };
+    let attempts = list.remove("attempts").unwrap_or_default();
     let nodes: NodeList = client.get("/api/nodes").await?;
     let node_names: HashMap<NodeId, String> = nodes
         .nodes
         .into_iter()
         .map(|node| (node.id, node.name))
-        .collect();
-    let whole: Job = client.get(&path_of(job)).await?;
-    let task_words: HashMap<u32, String> = whole
-        .tasks
-        .iter()
-        .map(|task| (task.index, tasks::words(task)))
         .collect();
     let mut table = output::table(&[
         ("task", Width::Fixed),
@@ -57,23 +46,26 @@ pub async fn run(
         ("took", Width::Fixed),
         ("why", Width::Flexible),
     ]);
-    for attempt in &list.attempts {
-        let index = attempt.task.or(task.as_ref().map(|task| task.index));
-        let words = index.and_then(|index| task_words.get(&index));
-        let node = attempt.node.map(|node| match node_names.get(&node) {
+    for attempt in &attempts {
+        let task = match attempt.frame {
+            Some(frame) => format!("frame {frame}"),
+            None => "video".to_owned(),
+        };
+        let node = match node_names.get(&attempt.node) {
             Some(name) => name.clone(),
-            None => format!("node {node}"),
-        });
-        let why = attempt
-            .failure
-            .as_ref()
-            .map(|failure| failure.message.as_str());
+            None => format!("node {}", attempt.node),
+        };
+        let (state, tone) = outcome_words(&attempt.outcome);
+        let failure = attempt.failure.as_ref();
+        let why = failure
+            .map(|failure| failure.message.as_str())
+            .or(attempt.reason.as_deref());
         table.add_row(vec![
-            cell(words.map_or("-", String::as_str)),
+            cell(task),
             cell(attempt.epoch.to_string()),
-            cell(node.as_deref().unwrap_or("-")),
-            toned(&attempt.state, tone(&attempt.state)),
-            cell(output::age(attempt.started_at_ms)),
+            cell(node),
+            toned(state, tone),
+            cell(output::age(attempt.leased_at_ms)),
             cell(took(attempt, TimestampMs::now())),
             cell(why.unwrap_or("-")),
         ]);
@@ -82,16 +74,18 @@ pub async fn run(
     Ok(())
 }
 
-fn tone(state: &str) -> Tone {
-    match state {
-        "done" => Tone::Good,
-        "running" => Tone::Busy,
-        "failed" | "lost" => Tone::Bad,
-        _ => Tone::Plain,
+fn outcome_words(outcome: &str) -> (&str, Tone) {
+    match outcome {
+        "running" => ("runs", Tone::Busy),
+        "committed" => ("done", Tone::Good),
+        "failed" => ("failed", Tone::Bad),
+        "lease_ended" => ("lost", Tone::Bad),
+        "cancelled" => ("cancelled", Tone::Plain),
+        other => (other, Tone::Plain),
     }
 }
 
 fn took(attempt: &Attempt, now: TimestampMs) -> String {
     let end = attempt.ended_at_ms.unwrap_or(now);
-    duration(since(attempt.started_at_ms, end))
+    duration(since(attempt.leased_at_ms, end))
 }

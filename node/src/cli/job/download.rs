@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::files::{Download, local_name, plan};
 use super::{id, path_of};
 use crate::cli::CliError;
-use crate::cli::api_types::{FileList, Job};
+use crate::cli::api_types::{File, Job};
 use crate::cli::args::JobDownloadArgs;
 use crate::cli::client::{AttemptError, Client, good_answer, send};
 use crate::cli::output::{Output, bytes};
@@ -55,8 +55,9 @@ pub async fn fetch(
         Some(folder) => folder.to_owned(),
         None => default_folder(job, client).await?,
     };
-    let list: FileList = client.get(&format!("{}/files", path_of(job))).await?;
-    let downloads = plan(list.files, kinds);
+    let files = format!("{}/files", path_of(job));
+    let files: Vec<File> = client.get_pages(&files, "files").await?;
+    let downloads = plan(files, kinds);
     if downloads.is_empty() {
         return Err(CliError::Refused(format!(
             "job {} has made nothing to download yet; follow it with `jiggablend job watch {}`",

@@ -58,10 +58,11 @@ async fn filter(args: &JobListArgs, client: &Client) -> Result<String, CliError>
         None => None,
         Some(owner) => Some(owner_id(owner, client).await?),
     };
-    let states: Vec<&str> = args.states.iter().map(|state| state_name(*state)).collect();
-    let states = (!states.is_empty()).then(|| states.join(","));
     let pairs = [
-        ("state", states),
+        (
+            "state",
+            args.state.map(|state| state_name(state).to_owned()),
+        ),
         ("owner", owner),
         ("q", args.search.clone()),
         ("sort", args.sort.map(|sort| sort_name(sort).to_owned())),

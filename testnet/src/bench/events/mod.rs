@@ -30,8 +30,6 @@ const MEMBERS: usize = 4;
 const JOBS: usize = 8;
 const FRAMES_PER_SECOND: u32 = 500;
 const SECONDS: u32 = 20;
-/// Before the clients come: what the node's memory grows by without them is not theirs.
-const WARM_UP_SECONDS: u32 = 10;
 const ROUNDS: usize = 3;
 /// The load's program answers this long after the last frame at the latest.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -45,8 +43,8 @@ node, without Blender), into whose job log leases and commits are proposed so th
 second complete, each a second after its lease. `p99_late_ms` is from the moment at which a commit's \
 entry was applied to the moment at which a client has read the event that shows the frame as done, \
 over all clients and frames; `missed` counts frames that a client was to see and did not see by the event's \
-id, or saw in another order than they were committed. `kb_per_client` is the growth of the node's \
-resident memory from before the clients came (after ten seconds of the same load) to its peak.";
+id, or saw in another order than they were committed. `kb_per_client` is the peak of the node's \
+resident memory, less that of another node under the same load without clients.";
 
 pub(super) async fn run(against: Option<&str>) -> Result<Report> {
     if let Some(peer) = against {
@@ -109,11 +107,25 @@ struct Found {
     kb_per_client: f64,
 }
 
-async fn one_round() -> Result<Found> {
+/// The most memory that a node takes under the load when nobody listens, in KiB.
+async fn peak_without_clients() -> Result<u64> {
     let mut node = LoadNode::start().await?;
-    node.complete(WARM_UP_SECONDS).await?;
-    let without_clients = node.resident_kib()?;
+    let stop = CancellationToken::new();
+    let peak = watch_memory(node.pid(), stop.clone());
+    let measured = async {
+        let applied = node.complete(SECONDS).await;
+        stop.cancel();
+        applied
+    };
+    let (applied, peak_kib) = tokio::join!(measured, peak);
+    applied?;
+    node.stop().await?;
+    peak_kib
+}
 
+async fn one_round() -> Result<Found> {
+    let without_clients = peak_without_clients().await?;
+    let mut node = LoadNode::start().await?;
     let payloads = Arc::new(Payloads::default());
     let stop = CancellationToken::new();
     let mut clients = JoinSet::new();
@@ -224,10 +236,6 @@ impl LoadNode {
 
     fn pid(&self) -> u32 {
         self.child.id().unwrap_or_default()
-    }
-
-    fn resident_kib(&self) -> Result<u64> {
-        resident_kib(self.pid())
     }
 
     /// Completes frames for so long.

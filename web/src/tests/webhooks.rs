@@ -1,0 +1,131 @@
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::node::*;
+
+fn hook() -> Value {
+    json!({
+        "name": "chat",
+        "url": "https://chat.example/hook",
+        "events": ["job_done", "job_failed"],
+    })
+}
+
+async fn change(client: &Client, id: &str, change: &Value) -> (StatusCode, Value) {
+    let path = format!("/api/webhooks/{id}");
+    answer(client.request(Method::PATCH, &path).json(change)).await
+}
+
+#[tokio::test]
+async fn a_webhook_shows_its_secret_once_and_is_its_owners() {
+    let node = TestNode::start().await;
+    let mine = node.signed_in(MEMBER).await;
+    let others = node.signed_in(OTHER_MEMBER).await;
+    let (status, made) = mine.post("/api/webhooks", &hook()).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    assert!(made["secret"].as_str().unwrap().starts_with("whsec_"));
+    let id = made["id"].as_str().unwrap();
+
+    let (_, seen) = mine.get(&format!("/api/webhooks/{id}")).await;
+    assert_eq!(seen["shape"], "json");
+    assert_eq!(seen["secret"], Value::Null, "not a second time");
+    let (_, list) = mine.get("/api/webhooks").await;
+    assert_eq!(list["webhooks"], json!([seen]));
+    let (_, of_all) = node.operator().get("/api/webhooks").await;
+    assert_eq!(of_all["webhooks"][0]["id"], id);
+
+    let (_, list) = others.get("/api/webhooks").await;
+    assert_eq!(list, json!({"webhooks": []}));
+    for path in ["", "/deliveries"] {
+        let (status, body) = others.get(&format!("/api/webhooks/{id}{path}")).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(problem(&body), "unknown-webhook");
+    }
+    let (status, _) = change(&others, id, &json!({"enabled": false})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, _) = others.delete(&format!("/api/webhooks/{id}")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+
+    let (status, changed) = change(&mine, id, &json!({"enabled": false})).await;
+    assert_eq!(
+        (status, &changed["enabled"]),
+        (StatusCode::OK, &json!(false))
+    );
+    assert_eq!(changed["events"], hook()["events"]);
+    let (status, _) = mine.delete(&format!("/api/webhooks/{id}")).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let (status, _) = mine.get(&format!("/api/webhooks/{id}")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_test_waits_among_the_deliveries_until_the_leader_sends_it() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let (_, made) = client.post("/api/webhooks", &hook()).await;
+    let id = made["id"].as_str().unwrap();
+    let path = format!("/api/webhooks/{id}/test");
+    let (status, test) = client.post(&path, &json!({})).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{test}");
+    assert_eq!(
+        (&test["event"], &test["state"]),
+        (&json!("test"), &json!("waiting"))
+    );
+    let (_, list) = client.get(&format!("/api/webhooks/{id}/deliveries")).await;
+    assert_eq!(list, json!({"deliveries": [test]}));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_create_that_is_sent_again_makes_one_webhook_with_one_secret() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let create = |body: Value| {
+        let request = client.request(Method::POST, "/api/webhooks").json(&body);
+        answer(request.header("idempotency-key", "once"))
+    };
+    let (_, first) = create(hook()).await;
+    let (status, again) = create(hook()).await;
+    assert_eq!(status, StatusCode::CREATED, "{again}");
+    assert_eq!(first, again);
+    let mut other = hook();
+    other["name"] = json!("another");
+    let (status, body) = create(other).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(problem(&body), "idempotency-key-reused");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_into_the_farms_own_network_or_of_all_jobs_is_refused() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let refused = [
+        "http://127.0.0.1/hook",
+        "http://[::1]/hook",
+        "http://2130706433/hook",
+        "http://169.254.169.254/",
+        "ftp://chat.example/",
+        "https://ada:secret@chat.example/",
+        "no address",
+    ];
+    for url in refused {
+        let mut hook = hook();
+        hook["url"] = json!(url);
+        let (status, body) = client.post("/api/webhooks", &hook).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{url}");
+        assert_eq!(problem(&body), "invalid-request");
+    }
+    let mut all = hook();
+    all["all_jobs"] = json!(true);
+    let (status, _) = client.post("/api/webhooks", &all).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (status, made) = node.operator().post("/api/webhooks", &all).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let mut nothing = hook();
+    nothing["events"] = json!([]);
+    let (status, _) = client.post("/api/webhooks", &nothing).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    node.stop().await;
+}
