@@ -71,6 +71,15 @@ where
     T::deserialize(value).map_err(D::Error::custom)
 }
 
+/// For a field of a change where `null` says something else than its absence.
+pub(crate) fn given<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    object(deserializer).map(Some)
+}
+
 /// JSON knows one kind of number, and JSON Schema calls 5.0 an integer: so do we. Whole numbers
 /// have 63 bits, as the document says of each.
 fn write_whole_numbers_as_such(value: &mut Value) -> Result<(), serde_json::Error> {

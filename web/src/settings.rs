@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use jiggablend_raft::{Action, Quota, Registration, Settings, State as FarmState, UserRole};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::Caller;
 use crate::app::App;
-use crate::json::{ApiJson, object};
+use crate::json::{ApiJson, given, object};
 use crate::problem::{Problem, ProblemKind};
 
 const MAX_NAME_CHARS: usize = 100;
@@ -69,13 +69,6 @@ pub(crate) struct SettingsChanges {
     #[schema(value_type = Option<String>)]
     public_url: Option<Option<String>>,
     webhooks_to_private_addresses: Option<bool>,
-}
-
-/// Tells `null` from what is not there.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Changes the farm's settings.

@@ -11,15 +11,14 @@ use jiggablend_raft::{
     Action, Owner, Quota, State as FarmState, TimestampMs, Usage, User, UserChange, UserId,
     UserRole,
 };
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Caller;
 use crate::app::App;
 use crate::auth::account::{IdentityView, identities_of};
 use crate::auth::{checked_email, checked_name, checked_password};
-use crate::json::{ApiJson, object};
+use crate::json::{ApiJson, given};
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
@@ -216,13 +215,6 @@ pub(crate) struct AccountChanges {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Quota>)]
     quota: Option<Option<Quota>>,
-}
-
-/// Tells `null` from what is not there.
-fn given<'de, T: DeserializeOwned, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    object(deserializer).map(Some)
 }
 
 /// Changes an account. Each change is an entry of its own: where one is refused, those before it

@@ -39,8 +39,8 @@ export async function submit(farm, caller, request, response) {
   if (order.frames && range && Number(range[1]) > Number(range[2])) {
     return problem(response, 422, "bad-frames", `the range ${order.frames} is reversed`);
   }
-  const { id, email, name } = caller.user;
-  return json(response, 201, whole(farm.addJob({ ...order, owner: { id, email, name } })));
+  const { id, name } = caller.user;
+  return json(response, 201, whole(farm.addJob({ ...order, owner: { id, name } })));
 }
 
 export async function job(farm, accounts, request, url, response) {

@@ -12,7 +12,7 @@ export interface Failure {
 export interface JobSummary {
   id: string;
   name: string;
-  owner: { id: string; email: string | null; name: string };
+  owner: { id: string; name: string };
   state: JobState;
   created_at_ms: number;
   started_at_ms: number | null;
