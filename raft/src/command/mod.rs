@@ -57,7 +57,7 @@ impl Command {
 }
 
 /// On whose behalf a command is proposed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {
     /// The leader's own duties: scheduling, expiry, repair.

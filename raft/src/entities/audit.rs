@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Actor, TimestampMs};
 
-/// The newest this many entries are kept.
+/// This many entries are kept. When there are more, the oldest entry of whoever has the most goes:
+/// nobody drives out what others did by doing much.
 pub const MAX_AUDIT_ENTRIES: usize = 100_000;
 /// An entry's detail is cut to this.
 pub const MAX_AUDIT_DETAIL_CHARS: usize = 500;

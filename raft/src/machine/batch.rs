@@ -42,8 +42,6 @@ pub(crate) struct Batch {
     pub(crate) next_node: NodeId,
     pub(crate) last_delivery: DeliveryId,
     pub(crate) audit_next: u64,
-    /// Audit entries with smaller numbers are no more.
-    pub(crate) audit_first: u64,
     /// The rows are all there are: what the projection had before must go.
     pub(crate) replaces_everything: bool,
     pub(crate) rows: Rows,
@@ -59,6 +57,8 @@ pub(crate) struct Rows {
     pub(crate) tokens: Vec<(TokenId, Option<ApiToken>)>,
     /// An entry never changes.
     pub(crate) audit: Vec<AuditEntry>,
+    /// The numbers of those that are no more.
+    pub(crate) audit_dropped: Vec<u64>,
     /// With their bodies.
     pub(crate) records: Vec<(RecordKey, Option<String>)>,
     /// Sorted by job, so that a job's rows stay together.
@@ -102,10 +102,6 @@ impl Batch {
             next_node: state.next_node,
             last_delivery: state.last_delivery,
             audit_next: state.audit_next,
-            audit_first: state
-                .audit
-                .first_key_value()
-                .map_or(state.audit_next, |(number, _)| *number),
             replaces_everything,
             rows,
         }
@@ -128,7 +124,10 @@ fn rows_of(state: &State, pending: &BTreeSet<Row>) -> Rows {
             Row::User(id) => rows.users.push((id, state.users.get(&id).cloned())),
             Row::Session(id) => rows.sessions.push((id, state.sessions.get(&id).cloned())),
             Row::Token(id) => rows.tokens.push((id, state.tokens.get(&id).cloned())),
-            Row::Audit(number) => rows.audit.extend(state.audit.get(&number).cloned()),
+            Row::Audit(number) => match state.audit.get(&number) {
+                Some(entry) => rows.audit.push(entry.clone()),
+                None => rows.audit_dropped.push(number),
+            },
             Row::Record(key) => rows.records.push((key, state.record(key))),
             Row::Job(id) => rows.jobs.extend(state.jobs.get(&id).map(JobRow::of)),
             Row::Task(id) => {

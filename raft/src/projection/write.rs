@@ -129,20 +129,21 @@ fn write_records(
     )
 }
 
-/// Entries only come at the end and go at the start.
+/// Entries come at the end and go one by one.
 fn write_audit(transaction: &Transaction<'_>, batch: &Batch) -> duckdb::Result<()> {
-    let entries = &batch.rows.audit;
-    if entries.is_empty() {
+    let entries = batch.rows.audit.iter().map(audit_row);
+    append(transaction, Place::Table, "audit", entries)?;
+    let dropped: Vec<String> = batch
+        .rows
+        .audit_dropped
+        .iter()
+        .map(u64::to_string)
+        .collect();
+    if dropped.is_empty() {
         return Ok(());
     }
-    append(
-        transaction,
-        Place::Table,
-        "audit",
-        entries.iter().map(audit_row),
-    )?;
-    transaction.execute("DELETE FROM audit WHERE number < ?", [batch.audit_first])?;
-    Ok(())
+    let dropped = dropped.join(",");
+    transaction.execute_batch(&format!("DELETE FROM audit WHERE number IN ({dropped})"))
 }
 
 fn replace<K: ToString, V>(

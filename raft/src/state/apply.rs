@@ -100,7 +100,7 @@ impl State {
                 };
                 self.ticket_created(ticket, touched)
             }
-            Action::TicketRevoked { ticket } => self.ticket_revoked(ticket, touched),
+            Action::TicketRevoked { ticket } => self.ticket_revoked(ticket, at, touched),
 
             Action::RegistrationTokenCreated {
                 token,
@@ -122,7 +122,7 @@ impl State {
                 self.registration_token_created(token, touched)
             }
             Action::RegistrationTokenRevoked { token } => {
-                self.registration_token_revoked(*token, touched)
+                self.registration_token_revoked(*token, at, touched)
             }
             Action::RunnerRegistered {
                 token,
@@ -183,8 +183,10 @@ impl State {
                 };
                 self.user_registered(&registrant, at, touched)
             }
-            Action::UserChanged { user, change } => self.user_changed(*user, change, touched),
-            Action::UserDeleted { user } => self.user_deleted(*user, touched),
+            Action::UserChanged { user, change } => {
+                self.user_changed(*user, change, command.actor, at, touched)
+            }
+            Action::UserDeleted { user } => self.user_deleted(*user, at, touched),
             Action::IdentityLinked { user, identity } => {
                 self.identity_linked(*user, identity, touched)
             }
@@ -213,7 +215,7 @@ impl State {
                 self.invitation_created(invitation, touched)
             }
             Action::InvitationRevoked { invitation } => {
-                self.invitation_revoked(*invitation, touched)
+                self.invitation_revoked(*invitation, at, touched)
             }
 
             Action::SessionCreated {
@@ -253,7 +255,7 @@ impl State {
                 };
                 self.token_created(token, touched)
             }
-            Action::TokenRevoked { token } => self.token_revoked(*token, touched),
+            Action::TokenRevoked { token } => self.token_revoked(*token, at, touched),
 
             Action::SignInStarted {
                 state,

@@ -34,10 +34,21 @@ impl State {
         };
         touched.audit(entry.number);
         self.audit_next += 1;
+        self.index.audit.add(entry.actor, entry.number);
         self.audit.insert(entry.number, entry);
-        while self.audit.len() > MAX_AUDIT_ENTRIES {
-            self.audit.pop_first();
+        if self.audit.len() > MAX_AUDIT_ENTRIES {
+            self.drop_an_audit_entry(touched);
         }
+    }
+
+    /// The oldest of the actor who has the most.
+    fn drop_an_audit_entry(&mut self, touched: &mut Touched) {
+        let Some((actor, number)) = self.index.audit.first_of_the_largest() else {
+            return;
+        };
+        self.index.audit.remove(actor, number);
+        self.audit.remove(&number);
+        touched.audit(number);
     }
 }
 
@@ -110,6 +121,11 @@ fn people(action: &Action) -> Option<Words> {
             (token.to_string(), detail)
         }
         Action::TokenRevoked { token } => (token.to_string(), String::new()),
+        Action::DeviceSignInApproved { user, .. } => (
+            user.to_string(),
+            "a device may sign in as this user".to_owned(),
+        ),
+        Action::DeviceSignInRefused { .. } => ("device".to_owned(), String::new()),
         _ => return None,
     })
 }
@@ -149,7 +165,13 @@ fn doors(action: &Action, effect: &Effect) -> Option<Words> {
             let detail = format!("'{}' with ticket {}", node.name, short(*ticket));
             (admitted(effect), detail)
         }
-        Action::RunnerRegistered { name, .. } => (admitted(effect), format!("'{name}' over HTTP")),
+        Action::RunnerRegistered { name, token, .. } => {
+            let detail = format!(
+                "'{name}' over HTTP with registration token {}",
+                short(*token)
+            );
+            (admitted(effect), detail)
+        }
         Action::NodeRemoved { node } => (node.to_string(), String::new()),
         _ => return None,
     })
@@ -193,8 +215,16 @@ fn farm(action: &Action, effect: &Effect) -> Option<Words> {
         }
         Action::WebhookSaved { webhook } => {
             let state = if webhook.enabled { "on" } else { "off" };
-            // Its address may hold a secret.
-            let detail = format!("'{}', {state}", webhook.name);
+            let detail = format!(
+                "'{}', {state}, {} to {}",
+                webhook.name,
+                if webhook.all_jobs {
+                    "all jobs"
+                } else {
+                    "own jobs"
+                },
+                host_of(&webhook.url)
+            );
             (webhook.id.to_string(), detail)
         }
         Action::WebhookDeleted { webhook } => (webhook.to_string(), String::new()),
@@ -204,6 +234,13 @@ fn farm(action: &Action, effect: &Effect) -> Option<Words> {
         },
         _ => return None,
     })
+}
+
+/// The host of an address; the rest of it may hold a secret.
+fn host_of(url: &str) -> &str {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    host.rsplit_once('@').map_or(host, |(_, host)| host)
 }
 
 fn change_words(change: &UserChange) -> String {

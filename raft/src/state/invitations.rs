@@ -18,6 +18,7 @@ impl State {
                 ))),
             };
         }
+        self.check_secret_not_ended("this invitation", invitation.hash)?;
         if self.invitation_by_hash(invitation.hash).is_some() {
             return Err(Refusal::Conflict(
                 "another invitation has this secret; make one with a new secret".into(),
@@ -30,9 +31,10 @@ impl State {
     pub(super) fn invitation_revoked(
         &mut self,
         invitation: InvitationId,
+        at: TimestampMs,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
-        self.remove_invitation(invitation, touched);
+        self.remove_invitation(invitation, at, touched);
         Ok(Effect::Done)
     }
 

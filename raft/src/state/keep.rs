@@ -1,7 +1,7 @@
 //! How small things come into the state and leave it: with their rows and their place in the
 //! index, in one place.
 
-use super::{RecordKey, State, Touched};
+use super::{RecordKey, Refusal, State, Touched};
 use crate::{
     ApiToken, Delivery, DeliveryId, DeviceSignIn, Invitation, InvitationId, Node, PendingSignIn,
     RegistrationToken, RegistrationTokenId, SecretHash, Session, TimestampMs, TokenId, User,
@@ -32,11 +32,11 @@ impl State {
     kept!(put_user, remove_user: users => User, id => UserId, people.user, Touched::user);
     kept!(put_session, remove_session: sessions => Session, hash => SecretHash,
         people.session, Touched::session);
-    kept!(put_token, remove_token: tokens => ApiToken, id => TokenId,
+    kept!(put_token, drop_token: tokens => ApiToken, id => TokenId,
         people.token, Touched::token);
-    kept!(put_invitation, remove_invitation: invitations => Invitation, id => InvitationId,
+    kept!(put_invitation, drop_invitation: invitations => Invitation, id => InvitationId,
         people.invitation, |touched: &mut Touched, id| touched.record(RecordKey::Invitation(id)));
-    kept!(put_registration_token, remove_registration_token:
+    kept!(put_registration_token, drop_registration_token:
         registration_tokens => RegistrationToken, id => RegistrationTokenId,
         nodes.registration_token,
         |touched: &mut Touched, id| touched.record(RecordKey::RegistrationToken(id)));
@@ -48,6 +48,66 @@ impl State {
         deliveries.webhook, |touched: &mut Touched, id| touched.record(RecordKey::Webhook(id)));
     kept!(put_delivery, remove_delivery: deliveries => Delivery, id => DeliveryId,
         deliveries.delivery, Touched::delivery);
+
+    pub(super) fn remove_token(&mut self, id: TokenId, at: TimestampMs, touched: &mut Touched) {
+        self.end_secret(self.tokens.get(&id).map(|token| token.hash), at, touched);
+        self.drop_token(id, touched);
+    }
+
+    pub(super) fn remove_invitation(
+        &mut self,
+        id: InvitationId,
+        at: TimestampMs,
+        touched: &mut Touched,
+    ) {
+        let hash = self.invitations.get(&id).map(|invitation| invitation.hash);
+        self.end_secret(hash, at, touched);
+        self.drop_invitation(id, touched);
+    }
+
+    pub(super) fn remove_registration_token(
+        &mut self,
+        id: RegistrationTokenId,
+        at: TimestampMs,
+        touched: &mut Touched,
+    ) {
+        let hash = self.registration_tokens.get(&id).map(|token| token.hash);
+        self.end_secret(hash, at, touched);
+        self.drop_registration_token(id, touched);
+    }
+
+    /// It opens nothing any more, and nothing is made with it again.
+    pub(super) fn end_secret(
+        &mut self,
+        hash: Option<SecretHash>,
+        at: TimestampMs,
+        touched: &mut Touched,
+    ) {
+        if let Some(hash) = hash {
+            touched.record(RecordKey::EndedSecret(hash));
+            self.ended_secrets.insert(hash, at);
+        }
+    }
+
+    pub(super) fn forget_ended_secret(&mut self, hash: SecretHash, touched: &mut Touched) {
+        touched.record(RecordKey::EndedSecret(hash));
+        self.ended_secrets.remove(&hash);
+    }
+
+    /// A create that is repeated after its secret was revoked, or has expired, makes nothing.
+    pub(super) fn check_secret_not_ended(
+        &self,
+        what: &str,
+        hash: SecretHash,
+    ) -> Result<(), Refusal> {
+        match self.ended_secrets.contains_key(&hash) {
+            false => Ok(()),
+            true => Err(Refusal::Conflict(format!(
+                "{what} was made and has been revoked or has expired; make a new one, with \
+                 another idempotency key"
+            ))),
+        }
+    }
 
     /// Nodes stay, also when they are removed from the farm.
     pub(super) fn put_node(&mut self, node: Node, touched: &mut Touched) {

@@ -71,6 +71,9 @@ pub struct State {
     pub device_sign_ins: BTreeMap<SecretHash, DeviceSignIn>,
     /// Accounts and addresses that must not try to sign in, and until when.
     pub blocked: BTreeMap<SecretHash, TimestampMs>,
+    /// API tokens, invitations, tickets and registration tokens that were revoked or have expired, and
+    /// when: a create that is repeated brings none of them back.
+    pub ended_secrets: BTreeMap<SecretHash, TimestampMs>,
     pub jobs: BTreeMap<JobId, Job>,
     pub files: BTreeMap<FileId, File>,
     pub webhooks: BTreeMap<WebhookId, Webhook>,

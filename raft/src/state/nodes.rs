@@ -218,6 +218,7 @@ impl State {
         ticket: Ticket,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
+        self.check_secret_not_ended("this ticket", ticket.hash)?;
         self.tickets.entry(ticket.hash).or_insert_with(|| {
             touched.ticket(ticket.hash);
             ticket
@@ -228,10 +229,12 @@ impl State {
     pub(super) fn ticket_revoked(
         &mut self,
         ticket: &SecretHash,
+        at: TimestampMs,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
         if self.tickets.remove(ticket).is_some() {
             touched.ticket(*ticket);
+            self.end_secret(Some(*ticket), at, touched);
         }
         Ok(Effect::Done)
     }

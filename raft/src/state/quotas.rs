@@ -49,8 +49,17 @@ impl State {
         }
     }
 
+    /// True where the owner's files fill the quota: no frame is begun whose picture would be more.
+    pub fn is_full(&self, owner: Owner) -> bool {
+        let most = self.quota_of(owner).bytes;
+        most.is_some_and(|most| self.usage_of(owner).bytes >= most)
+    }
+
     /// How many more tasks of the owner may be leased now; `None`: as many as there are.
     pub fn leases_left(&self, owner: Owner) -> Option<u32> {
+        if self.is_full(owner) {
+            return Some(0);
+        }
         let most = self.quota_of(owner).frames_in_flight?;
         Some(most.saturating_sub(self.usage_of(owner).frames_in_flight))
     }

@@ -16,6 +16,7 @@ pub(crate) enum RecordKey {
     SignIn(SecretHash),
     DeviceSignIn(SecretHash),
     Blocked(SecretHash),
+    EndedSecret(SecretHash),
     Webhook(WebhookId),
     Delivery(DeliveryId),
 }
@@ -29,6 +30,7 @@ impl RecordKey {
             Self::SignIn(_) => "sign_in",
             Self::DeviceSignIn(_) => "device_sign_in",
             Self::Blocked(_) => "blocked",
+            Self::EndedSecret(_) => "ended_secret",
             Self::Webhook(_) => "webhook",
             Self::Delivery(_) => "delivery",
         }
@@ -40,7 +42,10 @@ impl RecordKey {
             Self::Settings => String::new(),
             Self::RegistrationToken(id) => id.to_string(),
             Self::Invitation(id) => id.to_string(),
-            Self::SignIn(hash) | Self::DeviceSignIn(hash) | Self::Blocked(hash) => hash.to_string(),
+            Self::SignIn(hash)
+            | Self::DeviceSignIn(hash)
+            | Self::Blocked(hash)
+            | Self::EndedSecret(hash) => hash.to_string(),
             Self::Webhook(id) => id.to_string(),
             Self::Delivery(id) => id.to_string(),
         }
@@ -57,6 +62,10 @@ impl State {
             RecordKey::SignIn(hash) => self.sign_ins.get(&hash).map(body),
             RecordKey::DeviceSignIn(hash) => self.device_sign_ins.get(&hash).map(body),
             RecordKey::Blocked(hash) => self.blocked.get(&hash).map(|until| body(&(hash, until))),
+            RecordKey::EndedSecret(hash) => {
+                let ended_at = self.ended_secrets.get(&hash);
+                ended_at.map(|ended_at| body(&(hash, ended_at)))
+            }
             RecordKey::Webhook(id) => self.webhooks.get(&id).map(body),
             RecordKey::Delivery(id) => self.deliveries.get(&id).map(body),
         }
@@ -72,6 +81,8 @@ impl State {
         let devices = self.device_sign_ins.keys();
         keys.extend(devices.copied().map(RecordKey::DeviceSignIn));
         keys.extend(self.blocked.keys().copied().map(RecordKey::Blocked));
+        let ended = self.ended_secrets.keys();
+        keys.extend(ended.copied().map(RecordKey::EndedSecret));
         keys.extend(self.webhooks.keys().copied().map(RecordKey::Webhook));
         keys.extend(self.deliveries.keys().copied().map(RecordKey::Delivery));
         keys
@@ -100,6 +111,10 @@ impl State {
             "blocked" => {
                 let (key, until): (SecretHash, TimestampMs) = of_body(text)?;
                 self.blocked.insert(key, until);
+            }
+            "ended_secret" => {
+                let (hash, ended_at): (SecretHash, TimestampMs) = of_body(text)?;
+                self.ended_secrets.insert(hash, ended_at);
             }
             "webhook" => {
                 let webhook: crate::Webhook = of_body(text)?;

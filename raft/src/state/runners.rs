@@ -37,6 +37,7 @@ impl State {
                 ))),
             };
         }
+        self.check_secret_not_ended("this registration token", token.hash)?;
         check_name("a registration token", &token.name)?;
         if self.registration_token_by_hash(token.hash).is_some() {
             return Err(Refusal::Conflict(
@@ -50,9 +51,10 @@ impl State {
     pub(super) fn registration_token_revoked(
         &mut self,
         token: RegistrationTokenId,
+        at: TimestampMs,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
-        self.remove_registration_token(token, touched);
+        self.remove_registration_token(token, at, touched);
         Ok(Effect::Done)
     }
 

@@ -7,6 +7,8 @@ use crate::{ApiToken, SecretHash, Session, TimestampMs, TokenId, UserId};
 /// A user who signs in once more loses the session that would expire first.
 const MAX_SESSIONS_OF_A_USER: usize = 100;
 const MAX_TOKENS_OF_A_USER: usize = 100;
+/// How long a create may be repeated and still not bring back what was revoked: a year.
+const ENDED_SECRETS_KEPT_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 
 impl State {
     pub(super) fn session_created(
@@ -87,6 +89,7 @@ impl State {
                 ))),
             };
         }
+        self.check_secret_not_ended("this token", token.hash)?;
         check_name("a token", &token.name)?;
         self.check_enabled(token.user)?;
         if self.index.people.token_hashes.contains_key(&token.hash) {
@@ -106,10 +109,18 @@ impl State {
     pub(super) fn token_revoked(
         &mut self,
         token: TokenId,
+        at: TimestampMs,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
-        self.remove_token(token, touched);
+        self.remove_token(token, at, touched);
         Ok(Effect::Done)
+    }
+
+    pub(super) fn end_tokens(&mut self, user: UserId, at: TimestampMs, touched: &mut Touched) {
+        let tokens: Vec<_> = self.index.people.tokens.of(user).collect();
+        for token in tokens {
+            self.remove_token(token, at, touched);
+        }
     }
 
     /// Drops what has a time that is over at `at`.
@@ -134,11 +145,11 @@ impl State {
             |t| t.id,
         );
         for token in tokens {
-            self.remove_token(token, touched);
+            self.remove_token(token, at, touched);
         }
         let invitations = self.invitations.values();
         for invitation in expired(invitations, |i| is_over(i.expires_at), |i| i.id) {
-            self.remove_invitation(invitation, touched);
+            self.remove_invitation(invitation, at, touched);
         }
         let registration_tokens = self.registration_tokens.values();
         let over = expired(
@@ -147,11 +158,22 @@ impl State {
             |t| t.id,
         );
         for token in over {
-            self.remove_registration_token(token, touched);
+            self.remove_registration_token(token, at, touched);
         }
         for ticket in expired(self.tickets.values(), |t| is_over(t.expires_at), |t| t.hash) {
             self.tickets.remove(&ticket);
             touched.ticket(ticket);
+            self.end_secret(Some(ticket), at, touched);
+        }
+        let long_ago = TimestampMs(at.0.saturating_sub(ENDED_SECRETS_KEPT_MS));
+        let forgotten: Vec<_> = self
+            .ended_secrets
+            .iter()
+            .filter(|(_, ended_at)| **ended_at < long_ago)
+            .map(|(hash, _)| *hash)
+            .collect();
+        for hash in forgotten {
+            self.forget_ended_secret(hash, touched);
         }
         self.drop_expired_sign_ins(at, touched);
         Ok(Effect::Done)

@@ -123,6 +123,16 @@ impl State {
         Ok(Effect::ApprovedBy(user))
     }
 
+    /// What the user has approved and no device has taken yet is not given out any more.
+    pub(super) fn drop_approvals_of(&mut self, user: UserId, touched: &mut Touched) {
+        let approved = |device: &&DeviceSignIn| device.answer == DeviceAnswer::Approved(user);
+        let devices = self.device_sign_ins.values().filter(approved);
+        let devices: Vec<_> = devices.map(|device| device.device).collect();
+        for device in devices {
+            self.remove_device(device, touched);
+        }
+    }
+
     /// A block is never shortened.
     pub(super) fn sign_in_blocked(
         &mut self,

@@ -2,7 +2,7 @@
 
 use super::{Effect, Refusal, State, Touched};
 use crate::{
-    Identity, NewCredential, Owner, Registration, SecretHash, TimestampMs, User, UserChange,
+    Actor, Identity, NewCredential, Owner, Registration, SecretHash, TimestampMs, User, UserChange,
     UserId, UserRole,
 };
 
@@ -160,6 +160,8 @@ impl State {
         &mut self,
         id: UserId,
         change: &UserChange,
+        actor: Actor,
+        at: TimestampMs,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
         let before = self.user(id)?;
@@ -188,8 +190,19 @@ impl State {
         self.check_ways_to_sign_in(&after)?;
         self.put_user(after, touched);
         match change {
-            UserChange::Disabled(true) => self.end_sessions(id, None, touched),
-            UserChange::Password { keep, .. } => self.end_sessions(id, *keep, touched),
+            UserChange::Disabled(true) => {
+                self.end_sessions(id, None, touched);
+                self.drop_approvals_of(id, touched);
+            }
+            UserChange::Password { keep, .. } => {
+                self.end_sessions(id, *keep, touched);
+                self.drop_approvals_of(id, touched);
+                // Somebody else sets it where the account may be in wrong hands, and those may
+                // have made tokens.
+                if actor != Actor::User(id) {
+                    self.end_tokens(id, at, touched);
+                }
+            }
             _ => {}
         }
         Ok(Effect::Done)
@@ -208,6 +221,7 @@ impl State {
     pub(super) fn user_deleted(
         &mut self,
         id: UserId,
+        at: TimestampMs,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
         if !self.users.contains_key(&id) {
@@ -215,10 +229,7 @@ impl State {
         }
         self.check_not_last_admin(id, "be deleted")?;
         self.end_sessions(id, None, touched);
-        let tokens: Vec<_> = self.index.people.tokens.of(id).collect();
-        for token in tokens {
-            self.remove_token(token, touched);
-        }
+        self.end_tokens(id, at, touched);
         let shared: Vec<_> = self.index.jobs.shared.of(id).collect();
         for (_, job) in shared {
             self.unshare(job, id, touched);

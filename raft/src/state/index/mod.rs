@@ -21,6 +21,8 @@ pub(super) use jobs::JobNote;
 pub use jobs::JobOrder;
 
 use super::State;
+use crate::Actor;
+use groups::Groups;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Index {
@@ -29,6 +31,8 @@ pub(crate) struct Index {
     pub(super) sign_ins: SignInIndex,
     pub(super) jobs: JobIndex,
     pub(super) deliveries: DeliveryIndex,
+    /// The numbers of everyone's entries in the audit log.
+    pub(super) audit: Groups<Actor, u64>,
 }
 
 impl Index {
@@ -69,6 +73,9 @@ impl Index {
             if let Some(job) = state.jobs.get(&file.job) {
                 index.jobs.note(JobNote::Grew(job.owner, file.size_bytes));
             }
+        }
+        for entry in state.audit.values() {
+            index.audit.add(entry.actor, entry.number);
         }
         for webhook in state.webhooks.values() {
             index.deliveries.webhook(None, Some(webhook));

@@ -306,3 +306,54 @@ fn each_kind_of_node_announces_itself_in_its_own_way() {
     let operator = farm.state.node_by_operator_token(SecretHash::of(b"stolen"));
     assert_eq!(operator.unwrap().id, NodeId(1));
 }
+
+#[test]
+fn what_was_revoked_or_has_expired_is_not_made_again_by_a_repeated_create() {
+    let mut farm = Farm::new();
+    farm.user(1, UserRole::Admin);
+    let token = Action::TokenCreated {
+        token: TokenId::new(),
+        hash: SecretHash::of(b"token"),
+        user: user_id(1),
+        name: "token".into(),
+        scopes: [Scope::Read].into(),
+        expires_at: None,
+    };
+    let invitation = Action::InvitationCreated {
+        invitation: InvitationId::new(),
+        hash: SecretHash::of(b"invitation"),
+        role: UserRole::Member,
+        email: None,
+        expires_at: TimestampMs(5_000),
+        reusable: true,
+    };
+    let ticket = Action::TicketCreated {
+        ticket: SecretHash::of(b"ticket"),
+        roles: new_node(1).roles,
+        expires_at: TimestampMs(5_000),
+        reusable: true,
+    };
+    let registration = registration("registration", true);
+    for create in [&token, &invitation, &ticket, &registration] {
+        farm.tell(create.clone()).unwrap();
+        farm.tell(create.clone()).unwrap();
+    }
+    let made = *farm.state.tokens.keys().next().unwrap();
+    farm.tell(Action::TokenRevoked { token: made }).unwrap();
+    let registered = *farm.state.registration_tokens.keys().next().unwrap();
+    farm.tell(Action::RegistrationTokenRevoked { token: registered })
+        .unwrap();
+    // The invitation and the ticket expire.
+    farm.at = 10_000;
+    farm.tell(Action::ExpiredRemoved).unwrap();
+    for create in [&token, &invitation, &ticket, &registration] {
+        let again = farm.tell(create.clone());
+        assert!(matches!(again, Err(Refusal::Conflict(_))), "{again:?}");
+    }
+    farm.at = 10_000 + 366 * 24 * 60 * 60 * 1_000;
+    farm.tell(Action::ExpiredRemoved).unwrap();
+    assert!(
+        farm.state.ended_secrets.is_empty(),
+        "nothing grows for ever"
+    );
+}

@@ -189,6 +189,41 @@ fn a_new_password_ends_all_sessions_but_the_one_it_was_set_in() {
 }
 
 #[test]
+fn a_password_that_somebody_else_sets_ends_tokens_and_approvals_too() {
+    for actor in [Actor::User(user_id(1)), Actor::Operator(NodeId(1))] {
+        let mut farm = Farm::new();
+        farm.user(1, UserRole::Admin);
+        farm.token(1, "script");
+        let device = SecretHash::of(b"device");
+        farm.tell(Action::DeviceSignInStarted {
+            device,
+            user_code: "A".into(),
+            expires_at: TimestampMs(50_000),
+        })
+        .unwrap();
+        farm.tell(Action::DeviceSignInApproved {
+            user_code: "A".into(),
+            user: user_id(1),
+        })
+        .unwrap();
+        let change = UserChange::Password {
+            password_hash: "argon2id anew".into(),
+            keep: None,
+        };
+        let user = user_id(1);
+        let told = Command {
+            actor,
+            ..command(4_000, Action::UserChanged { user, change })
+        };
+        farm.tell_command(&told).unwrap();
+        let is_own = actor == Actor::User(user);
+        assert_eq!(farm.state.tokens.len(), usize::from(is_own));
+        let finished = farm.tell(Action::DeviceSignInFinished { device });
+        assert!(matches!(finished, Err(Refusal::NotFound(_))));
+    }
+}
+
+#[test]
 fn a_disabled_user_has_no_session_and_tokens_that_do_not_count() {
     let mut farm = Farm::new();
     farm.user(1, UserRole::Admin);

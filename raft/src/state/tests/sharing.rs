@@ -126,6 +126,15 @@ fn a_quota_of_bytes_counts_all_files_and_refuses_scenes() {
     })
     .unwrap();
     assert_eq!(farm.state.usage_of(Owner::User(user_id(1))).bytes, 169);
+    let more = farm.tell(Action::TasksLeased {
+        node: NodeId(1),
+        leases: vec![(task_id(5, 1), Epoch(1))],
+    });
+    assert_eq!(
+        more,
+        Ok(Effect::Leases(0)),
+        "no frame is begun when it is full"
+    );
 }
 
 #[test]

@@ -239,20 +239,34 @@ fn no_secret_and_no_hash_of_one_gets_into_the_audit_log() {
 }
 
 #[test]
-fn the_audit_log_keeps_the_newest_entries() {
+fn nobody_drives_what_others_did_out_of_the_audit_log() {
     let mut state = State::default();
     let mut changes = Vec::new();
     state.apply(&farm_created(), &mut changes).unwrap();
+    let renamed = |number: u64, actor| Command {
+        actor,
+        ..command(
+            number,
+            Action::FarmRenamed {
+                name: format!("farm {number}"),
+            },
+        )
+    };
+    let (quiet, busy) = (Actor::Operator(NodeId(1)), Actor::User(user_id(1)));
+    state.apply(&renamed(0, quiet), &mut changes).unwrap();
     let more = MAX_AUDIT_ENTRIES as u64 + 10;
-    for number in 0..more {
-        let renamed = Action::FarmRenamed {
-            name: format!("farm {number}"),
-        };
-        state
-            .apply(&command(number, renamed), &mut changes)
-            .unwrap();
+    for number in 1..=more {
+        state.apply(&renamed(number, busy), &mut changes).unwrap();
     }
     assert_eq!(state.audit.len(), MAX_AUDIT_ENTRIES);
-    assert_eq!(state.audit_next, more + 1);
-    assert_eq!(*state.audit.first_key_value().unwrap().0, 11);
+    assert_eq!(state.audit_next, more + 2);
+    let actors = |actor| {
+        state
+            .audit
+            .values()
+            .filter(move |entry| entry.actor == actor)
+    };
+    assert_eq!(actors(quiet).count(), 1);
+    let oldest = actors(busy).next().unwrap();
+    assert_eq!(oldest.at, TimestampMs(13), "its own oldest are gone");
 }
