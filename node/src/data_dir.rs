@@ -120,7 +120,7 @@ impl DataDir {
 
     pub(crate) fn write_membership(&self, membership: &Membership) -> anyhow::Result<()> {
         let path = self.membership_path();
-        files::replace(&path, &serde_json::to_vec_pretty(membership)?, 0o644)
+        files::replace(&path, &serde_json::to_vec_pretty(membership)?)
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
@@ -146,7 +146,7 @@ impl DataDir {
     pub(crate) fn claim_storage(&self, farm: FarmId) -> anyhow::Result<()> {
         self.ensure_storage_is_of(farm)?;
         let path = self.storage.join(STORAGE_FARM);
-        files::replace(&path, farm.to_string().as_bytes(), 0o644)
+        files::replace(&path, farm.to_string().as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
@@ -157,7 +157,7 @@ impl DataDir {
             return Ok(token.trim().to_owned());
         }
         let token = format!("jbo_{}", hex::encode(rand::random::<[u8; 32]>()));
-        files::replace(&path, token.as_bytes(), 0o600)
+        files::replace(&path, token.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(token)
     }

@@ -33,10 +33,12 @@ async fn main() -> ExitCode {
         Ok(cli::Invocation::Client(command)) => return command.run().await,
         Ok(cli::Invocation::NodeStart(arguments)) => {
             log_to_stderr();
+            keep_files_private();
             service::start(arguments).await
         }
         Ok(cli::Invocation::NodeJoin(arguments)) => {
             log_to_stderr();
+            keep_files_private();
             service::join(arguments).await
         }
         Err(exit_code) => return exit_code,
@@ -48,6 +50,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Nobody else on the machine reads what the node writes, whichever library writes it: DuckDB's
+/// write-ahead log has password hashes, an unfinished upload is somebody's scene.
+fn keep_files_private() {
+    use nix::sys::stat::{Mode, umask};
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }
 
 fn log_to_stderr() {

@@ -57,11 +57,7 @@ impl Endpoint {
     /// Writes the file so that a reader sees the old one or the new one, and nobody but the
     /// owner can read it (mode 0600).
     pub fn write(&self, data_dir: &Path) -> io::Result<()> {
-        files::replace(
-            &Self::path(data_dir),
-            &serde_json::to_vec_pretty(self)?,
-            0o600,
-        )
+        files::replace(&Self::path(data_dir), &serde_json::to_vec_pretty(self)?)
     }
 }
 

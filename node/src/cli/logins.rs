@@ -193,7 +193,7 @@ impl LoginsFile {
             };
         }
         let bytes = serde_json::to_vec_pretty(&logins).expect("sign-ins are JSON");
-        files::replace(&self.path, &bytes, 0o600).map_err(cannot_write)
+        files::replace(&self.path, &bytes).map_err(cannot_write)
     }
 }
 

@@ -124,7 +124,7 @@ pub fn write_cache(path: &Path, addresses: &[String]) {
     if read_cache(path) != addresses
         && let Ok(bytes) = serde_json::to_vec_pretty(&cache)
     {
-        let _ = files::replace(path, &bytes, 0o600);
+        let _ = files::replace(path, &bytes);
     }
 }
 

@@ -101,7 +101,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
 }
 
 fn write<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
-    files::replace(path, &serde_json::to_vec_pretty(value)?, 0o600)
+    files::replace(path, &serde_json::to_vec_pretty(value)?)
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
