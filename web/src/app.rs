@@ -4,7 +4,6 @@ use std::io;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, NodeId, ProposeError};
 use jiggablend_transfer::Content;
@@ -12,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Caller;
+use crate::access::{Caller, InTouch};
 use crate::auth::{DevicePolls, Limits, Passwords, Providers};
 use crate::events::Feed;
 use crate::files::Previews;
@@ -28,7 +27,6 @@ const MAX_ARCHIVES: usize = 32;
 const MAX_EVENT_STREAMS: usize = 4096;
 /// Calls on their way to other nodes at the same time.
 const MAX_FORWARDED: usize = 512;
-const BARRIER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The web port's shared state. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +35,7 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) config: WebConfig,
     pub(crate) log: JobLog,
+    pub(crate) in_touch: InTouch,
     pub(crate) content: Content,
     pub(crate) live: LiveBoard,
     pub(crate) tickets: Arc<dyn TicketMaker>,
@@ -72,6 +71,7 @@ impl App {
         let providers = Providers::new(server.providers);
         let parts = Parts::open(&server.config.uploads)?;
         Ok(Self(Arc::new(Shared {
+            in_touch: InTouch::new(server.log.clone(), server.config.node),
             config: server.config,
             providers,
             log: server.log,
@@ -104,13 +104,6 @@ impl App {
 
     pub(crate) fn running_uploads(&self) -> usize {
         MAX_UPLOADS - self.uploads.available_permits()
-    }
-
-    /// Returns when this node's state has what the leader's had when this was called, or when that
-    /// takes too long: for what may have been written at another node just now.
-    pub(crate) async fn caught_up(&self) {
-        // Without a leader this node's own state is what there is.
-        let _ = tokio::time::timeout(BARRIER_TIMEOUT, self.log.read_barrier()).await;
     }
 
     /// Proposes `action` on the caller's behalf; returns when this node's state has it.

@@ -21,7 +21,7 @@ use utoipa::openapi::{PathItem, RefOr};
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
-use crate::access::{Access, Rule, guard};
+use crate::access::{Access, Rule, guard, see_what_was_written_elsewhere};
 use crate::app::App;
 use crate::metrics::observe;
 use crate::problem::{Problem, ProblemKind, as_problem};
@@ -207,6 +207,10 @@ pub(crate) fn router(app: App) -> Router {
         let guarded = route
             .handler
             .route_layer(middleware::from_fn_with_state(rule, guard))
+            .route_layer(middleware::from_fn_with_state(
+                app.clone(),
+                see_what_was_written_elsewhere,
+            ))
             .route_layer(middleware::from_fn_with_state(counted, observe));
         router = router.route(&route.path, guarded);
     }

@@ -82,8 +82,9 @@ impl WebServer {
         let feeding = tokio::spawn(feeder.run(app.clone()));
         let router = routes::router(app.clone());
         let neighbours = neighbours::serve(app.clone(), router.clone());
-        let clients = connections::serve(listener, doors, router, stop);
-        tokio::join!(clients, neighbours, sweep_parts(app.clone()));
+        let clients = connections::serve(listener, doors, router, stop.clone());
+        let in_touch = app.in_touch.keep(stop.clone());
+        tokio::join!(clients, neighbours, sweep_parts(app.clone()), in_touch);
         app.tasks.close();
         if timeout(STOP_WITHIN, app.tasks.wait()).await.is_err() {
             tracing::warn!("an upload was cut off, since it took too long to finish");

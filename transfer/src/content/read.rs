@@ -19,7 +19,7 @@ use crate::store::{Body, ChunkRef, Manifest};
 use crate::{ManifestHash, StoreError};
 
 /// Chunks that are read ahead of the reader, so that reading and hashing go on while bytes leave.
-const READ_AHEAD: usize = 3;
+const READ_AHEAD: usize = 8;
 
 /// A file's bytes as they come, in pieces of at most a chunk each.
 pub type ContentStream = BoxStream<'static, io::Result<Bytes>>;

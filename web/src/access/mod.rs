@@ -4,6 +4,7 @@
 mod caller;
 mod cookie;
 mod cross_site;
+mod in_touch;
 
 use axum::Extension;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
@@ -18,6 +19,7 @@ pub(crate) use cookie::{
     PLAIN_NAME as PLAIN_COOKIE, SESSION_LIFE, ended_cookie, new_secret, session_cookie,
 };
 pub(crate) use cross_site::refuse as refuse_cross_site;
+pub(crate) use in_touch::{InTouch, see_what_was_written_elsewhere};
 
 use crate::app::App;
 use crate::connections::Connection;
@@ -82,6 +84,8 @@ pub(crate) async fn guard(
 ) -> Result<Response, Problem> {
     if rule.access == Access::Runner {
         let runner = RunnerCaller::of_request(&rule.app, request.headers())?;
+        let log = &rule.app.log;
+        log.read(|state| rule.app.in_touch.check(state))?;
         request.extensions_mut().insert(runner);
         return Ok(next.run(request).await);
     }
@@ -100,6 +104,8 @@ pub(crate) async fn guard(
         return Ok(next.run(request).await);
     }
     let caller = caller.ok_or_else(Problem::not_signed_in)?;
+    let log = &rule.app.log;
+    log.read(|state| rule.app.in_touch.check_for(&caller, state))?;
     check_caller(rule.access, is_safe, &caller)?;
     if let Some(job) = checked_job(&rule, &caller, &params)? {
         request.extensions_mut().insert(OwnedJob(job));

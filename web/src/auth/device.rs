@@ -238,7 +238,7 @@ async fn waiting(app: &App, device: SecretHash) -> Option<DeviceSignIn> {
     let mut sign_in = known();
     if sign_in.is_none() {
         // It may have begun at another node just now.
-        app.caught_up().await;
+        app.in_touch.catch_up().await;
         sign_in = known();
     }
     sign_in.filter(|sign_in| sign_in.expires_at > TimestampMs::now())

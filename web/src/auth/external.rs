@@ -309,7 +309,7 @@ impl Back<'_> {
         let mut pending = known();
         if pending.is_none() {
             // It may have begun at another node just now.
-            self.app.caught_up().await;
+            self.app.in_touch.catch_up().await;
             pending = known();
         }
         let now = TimestampMs::now();

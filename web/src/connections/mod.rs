@@ -44,6 +44,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HTTP2_STREAMS: u32 = 256;
 /// How long requests in flight may go on once the port stops.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// A client that takes none of what was sent to it for this long is cut off: it is gone, or it
+/// holds a connection and reads nothing.
+#[cfg(target_os = "linux")]
+const UNREAD_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// After an error of accept itself, such as no free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -129,8 +133,7 @@ async fn serve_one(
     router: Router,
     stop: CancellationToken,
 ) -> Result<(), ConnectionError> {
-    // Small events must not wait for more to come.
-    stream.set_nodelay(true)?;
+    set_up(&stream)?;
     let Some(certificates) = doors.certificates.clone() else {
         return serve_http(stream, peer, false, doors, router, stop).await;
     };
@@ -155,6 +158,14 @@ async fn serve_one(
             serve_http(stream, peer, false, doors, refusing, stop).await
         }
     }
+}
+
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    // Small events must not wait for more to come.
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_LIMIT))?;
+    Ok(())
 }
 
 type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
@@ -218,5 +229,24 @@ where
             serving.as_mut().graceful_shutdown();
             serving.await
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_system_cuts_off_a_client_that_takes_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let (stream, _) = accepted.unwrap();
+        set_up(&stream).unwrap();
+        let limit = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(limit, Some(UNREAD_LIMIT));
+        drop(client);
     }
 }

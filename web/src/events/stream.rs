@@ -117,7 +117,10 @@ impl EventStream {
     /// changes what they show.
     fn is_still_allowed(&mut self) -> bool {
         let now = TimestampMs::now();
-        let again = self.app.log.read(|state| self.caller.again(state, now));
+        let again = self.app.log.read(|state| {
+            self.app.in_touch.check_for(&self.caller, state).ok()?;
+            self.caller.again(state, now)
+        });
         match again {
             Some(caller) => {
                 self.caller = caller;

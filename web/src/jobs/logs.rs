@@ -271,6 +271,9 @@ impl Following {
     fn is_still_allowed(&mut self) -> bool {
         let now = TimestampMs::now();
         self.app.log.read(|state| {
+            if self.app.in_touch.check_for(&self.caller, state).is_err() {
+                return false;
+            }
             let Some(caller) = self.caller.again(state, now) else {
                 return false;
             };

@@ -94,7 +94,7 @@ async fn answer(app: &App, router: Router, mut request: Request) -> Response {
     request.extensions_mut().insert(connection);
     request.extensions_mut().insert(Forwarded);
     // The other node may have seen a sign-in or a job that has not arrived here.
-    app.caught_up().await;
+    app.in_touch.catch_up().await;
     match router.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

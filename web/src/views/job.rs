@@ -191,6 +191,9 @@ fn waiting_for(state: &State, job: &Job) -> Option<&'static str> {
         return Some("a runner with ffmpeg");
     }
     let frames_are_pending = frame_counts(job).pending > 0;
+    if frames_are_pending && state.is_full(job.owner) {
+        return Some("more quota: its owner's files have as many bytes as they may");
+    }
     if frames_are_pending && !some_runner(|node| node.runner.blender_version.is_some()) {
         return Some("a runner with Blender");
     }
