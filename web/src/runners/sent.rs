@@ -76,7 +76,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    pub(super) fn is_kept(self) {
+    pub(super) fn kept(self) {
         if let Some(file) = self.app.sent.lock().get_mut(&self.key) {
             file.is_kept = true;
         }

@@ -112,7 +112,7 @@ pub(crate) async fn upload(
         .content
         .keep(reader, Chunking::Fixed, app.config.copies, COPY_PATIENCE);
     let kept = keeping.await.map_err(problem_of_store)?;
-    claim.is_kept();
+    claim.kept();
     // Copying may have taken a while.
     refuse_unless_current(&app, runner, said.lease).await?;
 
