@@ -84,7 +84,7 @@ async fn people_sign_in_with_google_discord_and_their_studios_own_provider() {
         let login = login_url(&farm, 1, id);
         let callback = nora.sign_in_at_provider(&login, "nora-unverified").await;
         let status = come_back(&nora, &farm, 1, &callback.unwrap()).await;
-        assert_eq!(status, StatusCode::SEE_OTHER, "{id}");
+        assert_eq!(status, StatusCode::FORBIDDEN, "{id}");
         assert_eq!(
             me(&nora, &farm, 1).await.0,
             StatusCode::UNAUTHORIZED,
