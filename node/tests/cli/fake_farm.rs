@@ -413,11 +413,12 @@ async fn create_job(
     if context.habits.has_no_leader {
         return problem(503, "no-leader", "there is no leader; try again");
     }
-    let id: Uuid = body["id"].as_str().unwrap().parse().unwrap();
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    // As in a farm, the id follows from the key.
+    let id: Uuid = key.parse().unwrap();
     let answer = {
         let mut inner = context.farm.inner();
         inner.created_ids.push(id.to_string());
-        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
         inner.idempotency_keys.push(key);
         inner.make_job(id, body["name"].as_str().unwrap());
         inner.whole_job()

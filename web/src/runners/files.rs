@@ -8,7 +8,7 @@ use jiggablend_raft::{File, JobId};
 use super::caller::RunnerCaller;
 use super::leases;
 use crate::app::App;
-use crate::files::send;
+use crate::files::{StillAllowed, send};
 use crate::problem::{Problem, ProblemKind};
 
 /// A file that one of the runner's leases needs, or a range of it.
@@ -39,7 +39,8 @@ pub(crate) async fn download(
             find(&app, runner, &job, &name)?.ok_or_else(unknown)?
         }
     };
-    send(&app, &file, false, &method, &headers).await
+    let right = still_leased(&app, runner, job, name);
+    send(&app, &file, false, &method, &headers, right).await
 }
 
 fn find(app: &App, runner: RunnerCaller, job: &str, name: &str) -> Result<Option<File>, Problem> {
@@ -48,6 +49,12 @@ fn find(app: &App, runner: RunnerCaller, job: &str, name: &str) -> Result<Option
     Ok(app
         .log
         .read(|state| leases::readable_file(state, runner.0, &leases, job, name).cloned()))
+}
+
+/// True for as long as one of the runner's leases needs the file.
+fn still_leased(app: &App, runner: RunnerCaller, job: String, name: String) -> StillAllowed {
+    let app = app.clone();
+    Box::new(move || matches!(find(&app, runner, &job, &name), Ok(Some(_))))
 }
 
 /// The same for what is not there and for what no lease of the runner needs.
