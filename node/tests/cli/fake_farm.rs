@@ -51,8 +51,8 @@ pub struct Inner {
     pub scene_bytes: Option<usize>,
     /// The scene, where it came by tus.
     pub scene: Vec<u8>,
-    /// The `Idempotency-Key` of each call that made a job.
-    pub idempotency_keys: Vec<String>,
+    /// The job of each `Idempotency-Key`.
+    pub jobs_by_key: BTreeMap<String, Uuid>,
     /// What was asked of the list of jobs.
     pub list_queries: Vec<String>,
     pub accounts: FakeAccounts,
@@ -412,12 +412,13 @@ async fn create_job(
     if context.habits.has_no_leader {
         return problem(503, "no-leader", "there is no leader; try again");
     }
-    let id: Uuid = body["id"].as_str().unwrap().parse().unwrap();
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
     let answer = {
         let mut inner = context.farm.inner();
+        let known = inner.jobs_by_key.get(&key).copied();
+        let id = known.unwrap_or_else(Uuid::now_v7);
+        inner.jobs_by_key.insert(key, id);
         inner.created_ids.push(id.to_string());
-        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-        inner.idempotency_keys.push(key);
         inner.make_job(id, body["name"].as_str().unwrap());
         inner.whole_job()
     };

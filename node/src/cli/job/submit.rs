@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use super::upload::{Scene, upload};
 use super::{download, path_of, watch};
 use crate::cli::CliError;
+use crate::cli::api_types::Job;
 use crate::cli::args::JobSubmitArgs;
 use crate::cli::client::Client;
 use crate::cli::output::Output;
 
 pub async fn run(args: &JobSubmitArgs, client: &Client, output: &Output) -> Result<(), CliError> {
     let scene = Scene::check(&args.scene).await?;
-    let job = JobId::new();
-    create(job, args, &scene, client).await?;
+    let job = create(args, &scene, client).await?;
     let uploaded = tokio::select! {
         uploaded = upload(job, &scene, client, output) => uploaded,
         _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
@@ -41,19 +41,18 @@ pub async fn run(args: &JobSubmitArgs, client: &Client, output: &Output) -> Resu
 }
 
 async fn create(
-    job: JobId,
     args: &JobSubmitArgs,
     scene: &Scene<'_>,
     client: &Client,
-) -> Result<(), CliError> {
+) -> Result<JobId, CliError> {
     let stem = scene.name.strip_suffix(".blend").unwrap_or(&scene.name);
     let name = args.name.as_deref().unwrap_or(stem);
-    let mut body = json!({"id": job, "name": name, "video": !args.no_video});
+    let mut body = json!({"name": name, "video": !args.no_video});
     if let Some(frames) = &args.frames {
         body["frames"] = json!(frames);
     }
-    client.create::<Value>("/api/jobs", &body).await?;
-    Ok(())
+    let made: Job = client.create("/api/jobs", &body).await?;
+    Ok(made.summary.id)
 }
 
 /// The job's id and its page. With `--json`, the job; where it is waited for, the watch shows it.
