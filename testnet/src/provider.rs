@@ -5,8 +5,8 @@ use std::process::Stdio;
 use reqwest::header::LOCATION;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::program::checkout;
 use crate::{Result, TestnetError};
@@ -23,6 +23,8 @@ const MAX_STEPS: usize = 12;
 pub struct Provider {
     issuer: String,
     _process: Child,
+    /// Kept open: a program whose output is closed ends when it says something.
+    _said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Provider {
@@ -58,6 +60,7 @@ impl Provider {
         Ok(Self {
             issuer: issuer.expect("the loop ends with it"),
             _process: process,
+            _said: lines,
         })
     }
 

@@ -11,11 +11,11 @@ use jiggablend_testnet::schemathesis::{self, Cases};
 /// Enough for each operation's own boundaries; `testnet/bench schemathesis` goes through 10,000.
 const CASES_EACH: u32 = 12;
 
-async fn assert_conforms(cases: Cases<'_>) {
+async fn assert_conforms(cases: Cases<'_>, at_least: u64) {
     let verdict = schemathesis::run(&cases).await.unwrap();
     assert_eq!(verdict.failures, Vec::<String>::new(), "{}", verdict.said);
-    assert!(verdict.operations > 15, "{}", verdict.said);
-    assert!(verdict.cases > 300, "{}", verdict.said);
+    assert!(verdict.operations > 75, "{}", verdict.said);
+    assert!(verdict.cases > at_least, "{}", verdict.said);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +40,7 @@ async fn no_case_that_the_document_allows_or_forbids_surprises_the_api() {
         seed: 1,
         parameters: &[],
     };
-    assert_conforms(cases.clone()).await;
+    assert_conforms(cases.clone(), 2000).await;
     // Made-up ids lead nowhere; these reach a job and its file.
     let existing = [("path.id", job), ("path.file", files[0].id.clone())];
     let reaching = Cases {
@@ -48,6 +48,6 @@ async fn no_case_that_the_document_allows_or_forbids_surprises_the_api() {
         parameters: &existing,
         ..cases
     };
-    assert_conforms(reaching).await;
+    assert_conforms(reaching, 500).await;
     farm.stop().await.unwrap();
 }

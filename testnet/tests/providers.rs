@@ -139,7 +139,7 @@ async fn a_second_identity_is_linked_only_from_a_signed_in_session() {
     let callback = browser.sign_in_at_provider(&link, "gina").await.unwrap();
     come_back(&browser, &farm, 1, &callback).await;
     let (_, me_now) = me(&browser, &farm, 1).await;
-    let identities = me_now["user"]["identities"].as_array().unwrap();
+    let identities = me_now["identities"].as_array().unwrap();
     assert_eq!(identities.len(), 2, "{me_now}");
     let (_, through_oidc) = signed_in(&farm, "oidc", "gina").await;
     assert_eq!(through_oidc["id"], gina["id"]);

@@ -20,7 +20,8 @@ pub(crate) struct AuditQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Entries with a smaller number.
-    before: Option<u64>,
+    #[param(minimum = 0)]
+    before: Option<i64>,
     /// The id of a user, `node-N`, or `farm`.
     actor: Option<String>,
     /// What was done, for example `user_created`.
@@ -60,7 +61,7 @@ pub(crate) struct ActorView {
 }
 
 impl ActorView {
-    fn of(state: &FarmState, actor: Actor) -> Self {
+    pub(crate) fn of(state: &FarmState, actor: Actor) -> Self {
         let node_name = |node| state.nodes.get(&node).map(|node| node.name.clone());
         let (kind, name) = match actor {
             Actor::Farm => ("farm", state.farm.as_ref().map(|farm| farm.name.clone())),
@@ -101,8 +102,11 @@ pub(crate) async fn list(
         let why = format!("limit must be from 1 to {MAX_PAGE}");
         return Err(Problem::new(ProblemKind::InvalidRequest, why));
     }
+    let before = u64::try_from(query.before.unwrap_or(i64::MAX)).map_err(|_| {
+        let why = "before must be the number of an entry, 0 or more";
+        Problem::new(ProblemKind::InvalidRequest, why)
+    })?;
     let page = app.log.read(|state| {
-        let before = query.before.unwrap_or(u64::MAX);
         let entries = state.audit.range(..before).rev();
         let mut entries: Vec<AuditEntryView> = entries
             .map(|(_, entry)| entry)

@@ -1,23 +1,18 @@
-//! The farm, its nodes, and tickets for new ones.
-
-use std::time::Duration;
+//! The farm and its nodes.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jiggablend_raft::{NodeId, Roles, TimestampMs};
-use serde::{Deserialize, Serialize};
+use jiggablend_raft::{Action, NodeId};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::Caller;
 use crate::app::App;
-use crate::json::ApiJson;
+use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::views::{NodeView, Nodes};
-
-const DEFAULT_TICKET_SECONDS: u64 = 15 * 60;
-const TICKET_SECONDS: std::ops::RangeInclusive<u64> = 1..=30 * 24 * 60 * 60;
 
 #[derive(Serialize, ToSchema)]
 pub(crate) struct FarmView {
@@ -82,68 +77,55 @@ pub(crate) async fn nodes(State(app): State<App>, caller: Caller) -> Response {
     Json(NodeList { nodes }).into_response()
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewTicket {
-    #[serde(default = "default_ticket_seconds")]
-    #[schema(minimum = 1, maximum = 2_592_000)]
-    ttl_seconds: u64,
-    #[serde(default)]
-    reusable: bool,
-    #[serde(default = "yes")]
-    voter: bool,
-    #[serde(default = "yes")]
-    runner: bool,
-}
-
-fn default_ticket_seconds() -> u64 {
-    DEFAULT_TICKET_SECONDS
-}
-
-fn yes() -> bool {
-    true
-}
-
-#[derive(Serialize, ToSchema)]
-pub(crate) struct TicketView {
-    ticket: String,
-    expires_at_ms: TimestampMs,
-}
-
-/// Makes a ticket for a new node. It is shown once.
-#[utoipa::path(post, path = "/api/tickets", tag = "farm", request_body = NewTicket, responses((status = 201, body = TicketView)))]
-pub(crate) async fn make_ticket(
+/// One node of the farm.
+#[utoipa::path(
+    get, path = "/api/nodes/{node}", tag = "farm", params(("node" = NodeId, Path)),
+    responses((status = 200, body = NodeView)),
+)]
+pub(crate) async fn node(
     State(app): State<App>,
     caller: Caller,
-    ApiJson(new): ApiJson<NewTicket>,
-) -> Result<Response, Problem> {
-    if !TICKET_SECONDS.contains(&new.ttl_seconds) {
+    ApiPath(id): ApiPath<NodeId>,
+) -> Result<Json<NodeView>, Problem> {
+    let nodes = Nodes::new(app.log.status(), &app.live);
+    let view = app.log.read(|state| {
+        let node = state.nodes.get(&id).filter(|node| !node.removed)?;
+        Some(nodes.view(state, node, &caller))
+    });
+    view.map(Json).ok_or_else(|| unknown_node(id))
+}
+
+fn unknown_node(id: NodeId) -> Problem {
+    Problem::new(
+        ProblemKind::NotFound,
+        format!("this farm has no node {id}; GET /api/nodes lists them"),
+    )
+}
+
+/// Removes a node, or a runner that speaks only HTTP, for good: its leases end, its connections
+/// are closed, and it comes back only with a new ticket and an empty data directory.
+#[utoipa::path(
+    delete, path = "/api/nodes/{node}", tag = "farm", params(("node" = NodeId, Path)),
+    responses((status = 204, description = "It is removed")),
+)]
+pub(crate) async fn remove_node(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(id): ApiPath<NodeId>,
+) -> Result<StatusCode, Problem> {
+    let is_there = app
+        .log
+        .read(|state| state.nodes.get(&id).is_some_and(|node| !node.removed));
+    if !is_there {
+        return Err(unknown_node(id));
+    }
+    if app.log.status().leader == Some(id) {
         return Err(Problem::new(
-            ProblemKind::InvalidRequest,
-            format!(
-                "ttl_seconds is {}; it must be from {} to {}",
-                new.ttl_seconds,
-                TICKET_SECONDS.start(),
-                TICKET_SECONDS.end()
-            ),
+            ProblemKind::Conflict,
+            format!("node {id} leads the farm now; stop it, and remove it when another leads"),
         ));
     }
-    let roles = Roles {
-        voter: new.voter,
-        runner: new.runner,
-    };
-    let ttl = Duration::from_secs(new.ttl_seconds);
-    let made = app.tickets.make(
-        caller.actor(),
-        Some(caller.address),
-        roles,
-        ttl,
-        new.reusable,
-    );
-    let (ticket, expires_at_ms) = made.await?;
-    let view = TicketView {
-        ticket,
-        expires_at_ms,
-    };
-    Ok((StatusCode::CREATED, Json(view)).into_response())
+    app.propose(&caller, Action::NodeRemoved { node: id })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -3,7 +3,8 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
 use serde_json::Value;
 use serde_json::error::Category;
 
@@ -44,8 +45,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let read = serde_json::from_slice(bytes).and_then(|mut body: Value| {
-        write_whole_numbers_as_such(&mut body);
-        T::deserialize(body)
+        write_whole_numbers_as_such(&mut body)?;
+        object(body)
     });
     read.map_err(|error| {
         let (kind, what) = match error.classify() {
@@ -56,21 +57,51 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// JSON knows one kind of number, and JSON Schema calls 5.0 an integer: so do we.
-fn write_whole_numbers_as_such(value: &mut Value) {
+/// Reads an object, or null where `T` may be that. Serde by itself takes a list for a structure
+/// too, its fields in their order.
+pub(crate) fn object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    let value = Value::deserialize(deserializer)?;
+    if value.is_array() {
+        return Err(D::Error::custom("a list stands where an object must"));
+    }
+    T::deserialize(value).map_err(D::Error::custom)
+}
+
+/// For a field of a change where `null` says something else than its absence.
+pub(crate) fn given<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    object(deserializer).map(Some)
+}
+
+/// JSON knows one kind of number, and JSON Schema calls 5.0 an integer: so do we. Whole numbers
+/// have 63 bits, as the document says of each.
+fn write_whole_numbers_as_such(value: &mut Value) -> Result<(), serde_json::Error> {
     /// Up to here every whole number has a floating-point number of its own.
     const EXACT: f64 = (1_u64 << 53) as f64;
     match value {
         Value::Number(number) => {
+            if number.is_u64() && !number.is_i64() {
+                return Err(serde_json::Error::custom(format!("{number} is too large")));
+            }
             let float = number.as_f64().filter(|_| number.is_f64());
             if let Some(float) = float.filter(|float| float.fract() == 0.0 && float.abs() <= EXACT)
             {
                 *number = (float as i64).into();
             }
+            Ok(())
         }
-        Value::Array(values) => values.iter_mut().for_each(write_whole_numbers_as_such),
-        Value::Object(fields) => fields.values_mut().for_each(write_whole_numbers_as_such),
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
+        Value::Array(values) => values.iter_mut().try_for_each(write_whole_numbers_as_such),
+        Value::Object(fields) => fields
+            .values_mut()
+            .try_for_each(write_whole_numbers_as_such),
+        Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
     }
 }
 
@@ -87,11 +118,19 @@ mod tests {
 
     #[test]
     fn whole_numbers_may_be_written_with_a_point() {
-        let read = |text: &str| parse::<[i64; 1]>(text.as_bytes()).ok();
+        #[derive(serde::Deserialize)]
+        struct Numbers {
+            n: [i64; 1],
+        }
+        let read = |list: &str| {
+            let body = format!("{{\"n\": {list}}}");
+            parse::<Numbers>(body.as_bytes()).ok().map(|read| read.n)
+        };
         assert_eq!(read("[5.0]"), Some([5]));
         assert_eq!(read("[-2e3]"), Some([-2000]));
         assert_eq!(read("[5.5]"), None);
         assert_eq!(read("[1e300]"), None);
+        assert_eq!(read("[9223372036854775808]"), None);
         assert_eq!(read("[9223372036854775807]"), Some([i64::MAX]));
     }
 
@@ -103,6 +142,8 @@ mod tests {
         assert_eq!(unknown.err(), Some(ProblemKind::InvalidRequest));
         let wrong_type = kind(r#"{"name": 3}"#);
         assert_eq!(wrong_type.err(), Some(ProblemKind::InvalidRequest));
+        let list = kind(r#"["a"]"#);
+        assert_eq!(list.err(), Some(ProblemKind::InvalidRequest));
         assert_eq!(kind("{").err(), Some(ProblemKind::BadJson));
         assert_eq!(kind("").err(), Some(ProblemKind::BadJson));
     }

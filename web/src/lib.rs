@@ -33,6 +33,7 @@ mod runners;
 mod secrets;
 mod server;
 mod settings;
+mod tickets;
 mod tokens;
 mod upload;
 mod users;

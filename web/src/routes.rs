@@ -27,7 +27,7 @@ use crate::metrics::observe;
 use crate::problem::{Problem, ProblemKind, as_problem};
 use crate::{
     audit, auth, events, farm, files, health, jobs, metrics, openapi, page, runners, settings,
-    tokens, upload, users, webhooks,
+    tickets, tokens, upload, users, webhooks,
 };
 
 /// For JSON bodies; a frame list of thousands of single frames fits.
@@ -161,7 +161,11 @@ pub(crate) fn table() -> Vec<Route> {
 
         Route::new(SignedIn,   routes!(farm::farm)),
         Route::new(SignedIn,   routes!(farm::nodes)),
-        Route::new(Admin,      routes!(farm::make_ticket)),
+        Route::new(SignedIn,   routes!(farm::node)),
+        Route::new(Admin,      routes!(farm::remove_node)),
+        Route::new(Admin,      routes!(tickets::list)),
+        Route::new(Admin,      routes!(tickets::create)),
+        Route::new(Admin,      routes!(tickets::revoke)),
 
         Route::new(Public,     routes!(runners::register::register)),
         Route::new(Runner,     routes!(runners::heartbeat::heartbeat)),

@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use jiggablend_raft::{Action, Quota, Registration, Settings, State as FarmState, UserRole};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::Caller;
 use crate::app::App;
-use crate::json::ApiJson;
+use crate::json::{ApiJson, given, object};
 use crate::problem::{Problem, ProblemKind};
 
 const MAX_NAME_CHARS: usize = 100;
@@ -55,23 +55,20 @@ pub(crate) async fn get(State(app): State<App>) -> Json<SettingsView> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingsChanges {
-    #[schema(max_length = 100)]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     farm_name: Option<String>,
     registration: Option<Registration>,
     default_role: Option<UserRole>,
+    #[serde(default, deserialize_with = "object")]
     default_quota: Option<Quota>,
     /// Null: this node's own address.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     public_url: Option<Option<String>>,
     webhooks_to_private_addresses: Option<bool>,
-}
-
-/// Tells `null` from what is not there.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Changes the farm's settings.

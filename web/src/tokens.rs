@@ -78,10 +78,14 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<Tokens>
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewApiToken {
-    #[schema(max_length = 100)]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     name: String,
     /// `read`: look. `jobs`: change what is no admin's business. `admin`: one's own account, and
     /// for admins all the rest. `metrics`: for admins, `/metrics` alone.
+    #[schema(value_type = Vec<Scope>)]
     scopes: BTreeSet<Scope>,
     /// Without one it is good until it is revoked.
     #[schema(minimum = 1, maximum = 316_224_000)]
@@ -91,7 +95,7 @@ pub(crate) struct NewApiToken {
 /// Makes a token. A token can make no other one that may do more, or for longer, than itself.
 #[utoipa::path(
     post, path = "/api/tokens", tag = "tokens", request_body = NewApiToken,
-    params(("idempotency-key" = Option<String>, Header)),
+    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
     responses((status = 201, body = NewApiTokenView)),
 )]
 pub(crate) async fn create(

@@ -31,6 +31,7 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) async fn prepare(options: &NodeOptions) -> anyhow::Result<Self> {
+        raise_file_limit();
         let sign_in = SignInSettings::from_environment()?;
         let certificates = certificates(&options.doors)?;
         let data = DataDir::open(
@@ -102,6 +103,18 @@ fn certificates(doors: &DoorOptions) -> anyhow::Result<Option<Arc<Certificates>>
     };
     let certificates = Certificates::read(TlsFiles { certificate, key })?;
     Ok(Some(Arc::new(certificates)))
+}
+
+/// Clients' connections and the chunks of uploads are open files; many systems give a process 1,024
+/// unless it asks for more.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
 }
 
 async fn bind_web(address: IpAddr, port: u16) -> anyhow::Result<TcpListener> {

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::fake_accounts::{self, FakeAccounts};
+use crate::fake_events;
 use crate::fake_jobs;
 use crate::fake_tus::{self, FakeTus};
 
@@ -163,7 +164,7 @@ impl Farm {
 impl Inner {
     pub fn make_job(&mut self, id: Uuid, name: &str) {
         self.job = Some(json!({
-            "id": id, "name": name, "owner": {"id": "node-1", "email": null, "name": "node-1"},
+            "id": id, "name": name, "owner": {"id": "node-1", "name": "node-1"},
             "state": "active", "created_at_ms": 1, "started_at_ms": 1, "finished_at_ms": null,
             "frames": "1-6", "counts": counts(), "frame_counts": counts(), "failure": null,
             "video": false, "waiting_for": null,
@@ -202,7 +203,7 @@ impl Inner {
     }
 
     /// Lets the script happen up to `count` entries.
-    fn happen(&mut self, count: usize) {
+    pub fn happen(&mut self, count: usize) {
         while self.happened < count.min(self.script.len()) {
             for change in self.script[self.happened].clone() {
                 if let Some(task) = change.get("task") {
@@ -217,7 +218,7 @@ impl Inner {
         }
     }
 
-    fn applied_index(&self) -> u64 {
+    pub fn applied_index(&self) -> u64 {
         FIRST_INDEX + self.happened as u64
     }
 
@@ -314,7 +315,6 @@ fn router(context: Context) -> Router {
         .route("/api/farm", get(farm))
         .route("/api/nodes", get(nodes))
         .route("/api/tickets", post(ticket))
-        .route("/api/events", get(events))
         .route("/api/jobs", get(list_jobs).post(create_job))
         .route("/api/jobs/{id}", get(show_job).delete(cancel_job))
         .route("/api/jobs/{id}/upload", post(upload))
@@ -322,6 +322,7 @@ fn router(context: Context) -> Router {
         .route("/api/jobs/{id}/files/{file}/download", get(download))
         .route("/readyz", get(StatusCode::OK))
         .merge(fake_accounts::router())
+        .merge(fake_events::router())
         .merge(fake_tus::router())
         .merge(fake_jobs::router())
         .layer(DefaultBodyLimit::disable())
@@ -530,70 +531,6 @@ async fn download(
         _ => Body::from(bytes),
     };
     (status, length, body).into_response()
-}
-
-async fn events(State(context): State<Context>, headers: HeaderMap) -> Response {
-    let last_id = headers
-        .get("last-event-id")
-        .map(|id| id.to_str().unwrap().to_owned())
-        .expect("the client names where it is");
-    let after: u64 = last_id.parse().unwrap();
-    let is_resumed = {
-        let mut inner = context.farm.inner();
-        inner.last_event_ids.push(last_id);
-        inner.last_event_ids.len() > 1
-    };
-    let mut start = (after - FIRST_INDEX) as usize;
-    let mut pieces = vec!["event: leader\ndata: {\"leader\":1,\"term\":3}\n\n".to_owned()];
-    if is_resumed && context.habits.forgets_events {
-        let mut inner = context.farm.inner();
-        start += 2;
-        inner.happen(start);
-        let index = inner.applied_index();
-        pieces.push(format!("event: reset\ndata: {{\"index\":{index}}}\n\n"));
-    } else if is_resumed && context.habits.repeats_events {
-        start = start.saturating_sub(3);
-    }
-    let script_length = context.farm.inner().script.len();
-    let end = match context.habits.dies_after_events {
-        Some(count) => count.min(script_length),
-        None => script_length,
-    };
-    if context.habits.is_ahead {
-        context.farm.inner().happen(script_length);
-    }
-    for position in start..end {
-        pieces.push(event(&context.farm.inner(), position));
-    }
-    let is_cut = end < script_length;
-    if is_cut {
-        let next = event(&context.farm.inner(), end);
-        pieces.push(next[..next.len() - 20].to_owned());
-    }
-    // What is sent has happened.
-    context.farm.inner().happen(end);
-    let pieces = futures::stream::iter(pieces.into_iter().map(Bytes::from));
-    let body = match is_cut {
-        true => Body::from_stream(pieces.chain(context.last_breath()).map(ok)),
-        false => Body::from_stream(pieces.chain(futures::stream::pending()).map(ok)),
-    };
-    ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
-}
-
-fn event(inner: &Inner, position: usize) -> String {
-    let index = FIRST_INDEX + position as u64 + 1;
-    let mut changes = inner.script[position].clone();
-    if inner.happened > position {
-        // The newest word of each thing, and of its job, as the real nodes tell it.
-        for change in &mut changes {
-            if let Some(index) = change["task"]["index"].as_u64() {
-                change["task"] = inner.tasks[&index].clone();
-            }
-        }
-        changes.push(json!({"job": inner.job}));
-    }
-    let data = json!({"index": index, "changes": changes});
-    format!("event: change\nid: {index}\ndata: {data}\n\n")
 }
 
 pub fn ok(bytes: Bytes) -> Result<Bytes, Infallible> {

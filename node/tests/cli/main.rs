@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod fake_accounts;
+mod fake_events;
 mod fake_farm;
 mod fake_jobs;
 mod fake_tus;

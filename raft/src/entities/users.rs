@@ -52,8 +52,16 @@ pub struct Quota {
     /// All files of all jobs.
     pub bytes: Option<u64>,
     /// Jobs that are not over.
+    #[cfg_attr(
+        feature = "schema",
+        schema(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)
+    )]
     pub jobs: Option<u32>,
     /// Tasks that are leased at the same time.
+    #[cfg_attr(
+        feature = "schema",
+        schema(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)
+    )]
     pub frames_in_flight: Option<u32>,
 }
 

@@ -5,6 +5,7 @@
 //! [`large_scene`] against [`nginx`]. A bench gives a [`Report`]; [`report`] prints it.
 
 mod api;
+mod cases;
 mod events;
 mod large_scene;
 mod machine;
@@ -39,6 +40,8 @@ enum Name {
     Upload,
     /// A scene of 2 GiB out of one node, against nginx
     Download,
+    /// Ten thousand cases made of the API's document
+    Schemathesis,
     /// Every bench; writes docs/benchmarks.md
     All,
 }
@@ -67,6 +70,7 @@ pub async fn run(arguments: BenchArgs) -> Result<()> {
         Name::Api => vec![api::run(arguments.follower, against).await?],
         Name::Upload => vec![transfer::run(Direction::Upload, against).await?],
         Name::Download => vec![transfer::run(Direction::Download, against).await?],
+        Name::Schemathesis => vec![cases::run(against).await?],
         Name::All => vec![
             render::run(against).await?,
             events::run(None).await?,

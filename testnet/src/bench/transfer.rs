@@ -26,8 +26,8 @@ const UPLOAD_IS_TIMED: &str = "\
 curl sends a .blend of 2 GiB that does not compress over loopback, from its start to its end. Ours \
 is `curl -F file=@scene.blend` to POST /api/jobs/{id}/upload on a farm of one node: the answer \
 comes when the file is checked, cut, hashed and fsynced, and its job has started. nginx is \
-`curl -T scene.blend`, a PUT that nginx writes to the page cache and never fsyncs. Each round \
-has a fresh farm, since known chunks are not written again, and a fresh file on nginx; before each \
+`curl -T scene.blend`, a PUT that nginx writes to the page cache and never fsyncs; `fsynced` adds \
+an fsync of its file, after which it has promised what ours has. Each round has a fresh farm, since known chunks are not written again, and a fresh file on nginx; before each \
 transfer the disk has nothing left to write. The order turns from round to round.";
 
 const DOWNLOAD_IS_TIMED: &str = "\
@@ -60,15 +60,23 @@ pub(super) async fn run(direction: Direction, against: Option<&str>) -> Result<R
     tokio::task::spawn_blocking(move || large_scene::write(&writing, SCENE_BYTES, 1))
         .await
         .expect("writing a scene does not panic")?;
-    let (ours, theirs) = match direction {
-        Direction::Upload => uploads(&nginx, &scene).await?,
-        Direction::Download => downloads(&nginx, &scene).await?,
+    let (ours, theirs, fsynced) = match direction {
+        Direction::Upload => {
+            let (ours, theirs, fsynced) = uploads(&nginx, &scene).await?;
+            (ours, theirs, Some(fsynced))
+        }
+        Direction::Download => {
+            let (ours, theirs) = downloads(&nginx, &scene).await?;
+            (ours, theirs, None)
+        }
     };
-    Ok(report(direction, &ours, &theirs))
+    Ok(report(direction, &ours, &theirs, fsynced.as_ref()))
 }
 
-async fn uploads(nginx: &Nginx, scene: &Path) -> Result<(Samples, Samples)> {
+/// Ours, nginx's, and nginx's with an fsync.
+async fn uploads(nginx: &Nginx, scene: &Path) -> Result<(Samples, Samples, Samples)> {
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
+    let mut fsynced = Samples::default();
     let started = Instant::now();
     for round in 0..ROUNDS {
         if started.elapsed() > LAST_ROUND_STARTS {
@@ -82,8 +90,11 @@ async fn uploads(nginx: &Nginx, scene: &Path) -> Result<(Samples, Samples)> {
             } else {
                 let mut put = curl();
                 put.arg("-T").arg(scene).arg(nginx.url("uploaded.blend"));
+                let putting = Instant::now();
                 theirs.push(rate(put).await?);
                 let uploaded = nginx.file("uploaded.blend");
+                fsync(&uploaded).await?;
+                fsynced.push(mebibytes_per_second(putting.elapsed().as_secs_f64()));
                 std::fs::remove_file(&uploaded)
                     .map_err(TestnetError::io(format!("removing {}", uploaded.display())))?;
             }
@@ -91,7 +102,7 @@ async fn uploads(nginx: &Nginx, scene: &Path) -> Result<(Samples, Samples)> {
         farm.stop().await?;
         tell_round(round, &ours, &theirs);
     }
-    Ok((ours, theirs))
+    Ok((ours, theirs, fsynced))
 }
 
 async fn downloads(nginx: &Nginx, scene: &Path) -> Result<(Samples, Samples)> {
@@ -183,7 +194,7 @@ async fn rate(mut curl: Command) -> Result<f64> {
         (true, Some(Ok(seconds)), Some(Ok(sent)), Some(Ok(received)))
             if sent.max(received) >= SCENE_BYTES as f64 =>
         {
-            Ok(SCENE_BYTES as f64 / MEBIBYTE / seconds)
+            Ok(mebibytes_per_second(seconds))
         }
         _ => Err(TestnetError::Program {
             program: "curl".into(),
@@ -191,6 +202,16 @@ async fn rate(mut curl: Command) -> Result<f64> {
             last_words: format!("{said} {}", String::from_utf8_lossy(&output.stderr)),
         }),
     }
+}
+
+fn mebibytes_per_second(seconds: f64) -> f64 {
+    SCENE_BYTES as f64 / MEBIBYTE / seconds
+}
+
+async fn fsync(path: &Path) -> Result<()> {
+    let failed = || TestnetError::io(format!("fsyncing {}", path.display()));
+    let file = tokio::fs::File::open(path).await.map_err(failed())?;
+    file.sync_all().await.map_err(failed())
 }
 
 /// Nothing is left to write, so that no transfer pays for what came before it.
@@ -216,7 +237,12 @@ fn tell_round(round: usize, ours: &Samples, theirs: &Samples) {
     );
 }
 
-fn report(direction: Direction, ours: &Samples, theirs: &Samples) -> Report {
+fn report(
+    direction: Direction,
+    ours: &Samples,
+    theirs: &Samples,
+    fsynced: Option<&Samples>,
+) -> Report {
     let (bench, what_is_timed) = match direction {
         Direction::Upload => ("upload", UPLOAD_IS_TIMED),
         Direction::Download => ("download", DOWNLOAD_IS_TIMED),
@@ -229,20 +255,33 @@ fn report(direction: Direction, ours: &Samples, theirs: &Samples) -> Report {
         peer,
         bar: None,
     };
+    let ratio = |metric, what: String, theirs: &Samples, bar| Row {
+        metric,
+        what,
+        samples: ours.over(theirs),
+        unit: "ratio",
+        peer: Some(PEER),
+        bar,
+    };
+    let against = format!("rate over {PEER}'s");
+    let mut rows = vec![
+        rate("rate", "one node", ours, None),
+        rate("peer_rate", "the peer", theirs, Some(PEER)),
+        ratio("vs_peer", against.clone(), theirs, Some("at least 0.6")),
+    ];
+    if let Some(fsynced) = fsynced {
+        let what = format!("{against}, fsynced");
+        rows.push(rate(
+            "peer_rate_fsynced",
+            "the peer, fsynced",
+            fsynced,
+            Some(PEER),
+        ));
+        rows.push(ratio("vs_peer_fsynced", what, fsynced, None));
+    }
     Report {
         bench,
         what_is_timed: what_is_timed.to_owned(),
-        rows: vec![
-            rate("rate", "one node", ours, None),
-            rate("peer_rate", "the peer", theirs, Some(PEER)),
-            Row {
-                metric: "vs_peer",
-                what: format!("rate over {PEER}'s"),
-                samples: ours.over(theirs),
-                unit: "ratio",
-                peer: Some(PEER),
-                bar: Some("at least 0.6"),
-            },
-        ],
+        rows,
     }
 }

@@ -3,6 +3,7 @@
 //! [`node`] is a farm of one with a web port on which frames complete as fast as it is told;
 //! [`seed`] fills the log of a real node, while it does not run, with jobs.
 
+mod alone;
 mod commands;
 mod node;
 mod seed;

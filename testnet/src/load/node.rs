@@ -4,30 +4,27 @@
 //! what was applied when. Ends with its stdin.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_trait::async_trait;
 use clap::Args;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiggablend_raft::{
-    Action, Actor, Change, Command, FarmId, JobId, JobLog, JobLogConfig, NewNode, NodeId, Owner,
-    ProposeError, Roles, RunnerFacts, SecretHash, TaskId, TimeoutProfile, TimestampMs, Transport,
-    TransportError, UserId, UserRole,
+    Action, Actor, Change, Command, FarmId, JobId, JobLog, JobLogConfig, NewNode, Owner,
+    ProposeError, Roles, RunnerFacts, SecretHash, TaskId, TimeoutProfile, TimestampMs, UserId,
+    UserRole,
 };
 use jiggablend_testnet::load_protocol::{Applied, Ready, Request, Run, Sample};
 use jiggablend_transfer::{Content, ContentStore, Identity, Mesh, MeshConfig};
-use jiggablend_web::{
-    LiveBoard, RunnerCondition, RunnerGateway, TicketMaker, WebConfig, WebServer,
-};
+use jiggablend_web::{LiveBoard, WebConfig, WebServer};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::alone::Alone;
 use crate::commands::{NODE, commit, lease, new_job, of_farm};
 
 /// A frame "renders" so long: between its lease and its commit.
@@ -45,46 +42,6 @@ pub(crate) struct NodeArgs {
     /// Sessions of how many members, who own the jobs in turn
     #[arg(long)]
     members: usize,
-}
-
-/// A farm of one has nobody to call.
-struct Alone;
-
-#[async_trait]
-impl Transport for Alone {
-    async fn call(
-        &self,
-        node: NodeId,
-        _peer_id: &str,
-        _request: Vec<u8>,
-        _timeout: Duration,
-    ) -> Result<Vec<u8>, TransportError> {
-        Err(TransportError(format!("node {node} is not there")))
-    }
-}
-
-/// Nobody joins a farm of a bench.
-struct NoTickets;
-
-#[async_trait]
-impl TicketMaker for NoTickets {
-    async fn make(
-        &self,
-        _actor: Actor,
-        _from: Option<IpAddr>,
-        _roles: Roles,
-        _ttl: Duration,
-        _reusable: bool,
-    ) -> Result<(String, TimestampMs), ProposeError> {
-        Err(ProposeError::NoLeader("this farm takes no nodes".into()))
-    }
-}
-
-/// No runner of a bench speaks HTTP.
-struct NoRunners;
-
-impl RunnerGateway for NoRunners {
-    fn heard(&self, _condition: RunnerCondition) {}
 }
 
 pub(crate) async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
@@ -128,6 +85,7 @@ pub(crate) async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
             node: NODE,
             local_auth: false,
             max_upload_bytes: 0,
+            uploads: data.join("uploads"),
             copies: 1,
             certificates: None,
             trusted_proxies: Vec::new(),
@@ -135,8 +93,10 @@ pub(crate) async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
         log: log.clone(),
         content,
         live: LiveBoard::default(),
-        tickets: Arc::new(NoTickets),
-        runners: Arc::new(NoRunners),
+        tickets: Arc::new(Alone),
+        runners: Arc::new(Alone),
+        neighbours: Arc::new(Alone),
+        running_logs: Arc::new(Alone),
         providers: Vec::new(),
     };
     let stop = CancellationToken::new();

@@ -2,38 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use async_trait::async_trait;
-use jiggablend_raft::{
-    Command, JobLog, JobLogConfig, NodeId, Owner, TaskId, TimeoutProfile, Transport, TransportError,
-};
+use jiggablend_raft::{Command, JobLog, JobLogConfig, Owner, TaskId, TimeoutProfile};
 use jiggablend_transfer::Identity;
 use tokio::task::JoinSet;
 
+use crate::alone::Alone;
 use crate::commands::{NODE, commit, lease, new_job};
 
 /// Jobs that are written at the same time.
 const AT_ONCE: usize = 24;
 /// Of ten jobs so many are done, and one more is half done; the others wait.
 const DONE_OF_TEN: usize = 7;
-
-/// The other nodes, if there are any, are down.
-struct Alone;
-
-#[async_trait]
-impl Transport for Alone {
-    async fn call(
-        &self,
-        node: NodeId,
-        _peer_id: &str,
-        _request: Vec<u8>,
-        _timeout: Duration,
-    ) -> Result<Vec<u8>, TransportError> {
-        Err(TransportError(format!("node {node} is not there")))
-    }
-}
 
 pub(crate) async fn run(data: &Path, jobs: usize, frames_per_job: u32) -> anyhow::Result<()> {
     let identity = Identity::load_or_create(&data.join("identity.key"))?;

@@ -19,6 +19,7 @@ use super::channel::WEB_PROTOCOL;
 use super::driver::{Command, Driver, Reports};
 use super::join::{Attempt, JOIN_PROTOCOL, MAX_JOINS_AT_A_TIME, join_through};
 use super::neighbours::watch_neighbours;
+use super::opening::{take, until_taken};
 use super::start::listening_swarm;
 use super::{
     Admission, ByteStream, Channel, DiscoveredFarm, FarmBeacon, JoinError, JoinRequest,
@@ -476,14 +477,15 @@ impl Mesh {
         protocol: StreamProtocol,
         deadline: Instant,
     ) -> Result<Stream, MeshError> {
-        let opened = async {
-            if !self.inner.connected.borrow().contains(&peer) {
-                let (answer, connected) = oneshot::channel();
-                let command = Command::Connect { peer, answer };
-                connect(&self.inner.strangers.commands, command, connected).await?;
+        let connected = || async {
+            if self.inner.connected.borrow().contains(&peer) {
+                return Ok(());
             }
-            open(self.inner.streams.clone(), peer, protocol).await
+            let (answer, connected) = oneshot::channel();
+            let command = Command::Connect { peer, answer };
+            connect(&self.inner.strangers.commands, command, connected).await
         };
+        let opened = until_taken(&self.inner.streams, peer, protocol, connected);
         let reason = match timeout_at(deadline, opened).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(reason)) => reason,
@@ -493,10 +495,10 @@ impl Mesh {
     }
 
     /// Runs `on_stream` for every stream of that protocol, in a task of its own: the loop that
-    /// accepts must not lag, or libp2p-stream drops streams (rust-libp2p #6157).
+    /// accepts must not lag, since libp2p-stream drops streams then ([`super::opening`]).
     fn on_each_stream<F, T>(&self, protocol: StreamProtocol, on_stream: F)
     where
-        F: Fn(PeerId, Stream, OwnedSemaphorePermit) -> T + Send + 'static,
+        F: Fn(PeerId, Stream, OwnedSemaphorePermit) -> T + Clone + Send + 'static,
         T: Future<Output = ()> + Send + 'static,
     {
         let mut control = self.inner.streams.clone();
@@ -508,12 +510,18 @@ impl Mesh {
         let tasks = self.inner.tasks.clone();
         let stop = self.inner.stop.clone();
         self.spawn(async move {
-            while let Some((peer, stream)) = incoming.next().await {
+            while let Some((peer, mut stream)) = incoming.next().await {
                 let Some(share) = shares.take(peer) else {
                     tracing::warn!(%peer, %protocol, "a member has too many streams open");
                     continue;
                 };
-                let served = on_stream(peer, stream, share);
+                let served = on_stream.clone();
+                let served = async move {
+                    match take(&mut stream).await {
+                        Ok(()) => served(peer, stream, share).await,
+                        Err(error) => tracing::debug!(%peer, %error, "a stream ended unserved"),
+                    }
+                };
                 tasks.spawn(stop.clone().run_until_cancelled_owned(served));
             }
         });

@@ -23,6 +23,7 @@ mod identity;
 mod join;
 mod message_stream;
 mod neighbours;
+mod opening;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -120,6 +120,32 @@ async fn message_streams_end_in_order_or_with_an_error_over_quic() {
     streams_work(Transport::Quic).await;
 }
 
+/// libp2p-stream drops inbound streams that come while one waits to be accepted; on one thread,
+/// the loop that accepts cannot come between them.
+#[tokio::test]
+async fn of_many_streams_that_are_opened_at_one_moment_none_is_lost() {
+    const STREAMS: usize = 64;
+    let (a, b) = (mesh().await, mesh().await);
+    let mut accepted = b.accept(Channel::Content);
+    farm_of(&[&a, &b], Transport::Tcp).await;
+    let opening = (0..STREAMS).map(|_| a.open(b.peer_id(), Channel::Content, CALL));
+    let opened = futures::future::join_all(opening).await;
+    for (number, stream) in opened.into_iter().enumerate() {
+        let mut stream = stream.unwrap();
+        stream.send(&[number as u8]).await.unwrap();
+        stream.close().await.unwrap();
+    }
+    let mut numbers = Vec::new();
+    for _ in 0..STREAMS {
+        let (_, mut stream) = timeout(DEADLINE, accepted.recv()).await.unwrap().unwrap();
+        numbers.push(stream.receive().await.unwrap().unwrap()[0]);
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..STREAMS as u8).collect::<Vec<_>>());
+    a.shutdown().await;
+    b.shutdown().await;
+}
+
 /// rust-libp2p #5410: streams that both sides write could deadlock over yamux.
 async fn both_ways_load(transport: Transport, messages: usize) {
     const MESSAGE_BYTES: usize = 1024 * 1024;

@@ -6,23 +6,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::cutting::cut;
-use super::disk::{Disk, FolderLock, Kind, Staged};
+use super::disk::{Disk, FolderLock, Kind, Staged, Written};
 use super::index::{Entry, Index};
 use super::manifest::{MAX_CHUNK_BYTES, MAX_INLINE_BYTES};
 use super::{ChunkHash, ChunkRef, Chunking, Manifest, ManifestHash, StoreError, Stored};
 
 /// What is read of a source before it is cut: some chunks at a time.
 const WINDOW_BYTES: usize = 2 * MAX_CHUNK_BYTES;
-/// Chunks of one file that are hashed, written and fsynced at a time. Most of them wait for their
-/// fsync: the file system makes many durable with one commit of its journal, and the disk is kept
-/// busy while more bytes come.
-const STAGED_AT_A_TIME: usize = 32;
-/// The same of all files together: each holds a thread.
-const STAGED_IN_ALL: usize = 128;
+/// Chunks of one file that are hashed and written at a time.
+const WRITTEN_AT_A_TIME: usize = 4;
+/// Chunks that are fsynced one after the other, in one thread. The disk has begun to write all of
+/// them when the first fsync comes, and one commit of the file system's journal makes many of them
+/// durable.
+const SYNCED_TOGETHER: usize = 16;
+/// How many such groups of one file are under way at a time, while more bytes come.
+const GROUPS_AT_A_TIME: usize = 4;
 /// Manifests that are known to be complete, so that asking costs nothing.
 const MAX_REMEMBERED: usize = 100_000;
 
@@ -44,8 +45,6 @@ struct Inner {
     unsynced: Mutex<HashMap<ChunkHash, u32>>,
     /// Manifests whose chunks are all here. Emptied when a chunk turns out to be damaged.
     complete: Mutex<HashSet<ManifestHash>>,
-    /// Places for chunks that are being staged.
-    staging: Arc<Semaphore>,
     /// Shared by commits; alone for whoever takes chunks back, which another commit may count on.
     commits: RwLock<()>,
     /// Last, so that it is given back when the index is closed.
@@ -56,6 +55,12 @@ struct Inner {
 struct IncomingChunk {
     chunk: ChunkRef,
     staged: Option<Staged>,
+}
+
+/// A chunk before its fsync: `written` is `None` where the store has it already.
+struct WrittenChunk {
+    chunk: ChunkRef,
+    written: Option<Written>,
 }
 
 impl ContentStore {
@@ -70,7 +75,6 @@ impl ContentStore {
             index,
             unsynced: Mutex::default(),
             complete: Mutex::default(),
-            staging: Arc::new(Semaphore::new(STAGED_IN_ALL)),
             commits: RwLock::default(),
             _lock: lock,
         };
@@ -275,24 +279,30 @@ impl Inner {
     }
 
     /// Hashes a piece and writes it, unless the store has the same bytes already.
-    fn stage_chunk(&self, bytes: Bytes) -> Result<IncomingChunk, StoreError> {
-        let hash = ChunkHash::of(&bytes);
+    fn write_chunk(&self, bytes: &Bytes) -> Result<WrittenChunk, StoreError> {
+        let hash = ChunkHash::of(bytes);
         let chunk = ChunkRef {
             hash,
             length_bytes: u32::try_from(bytes.len()).expect("a chunk is at most 4 MiB"),
         };
         // The bytes are here to compare with: a damaged copy must not stand for the good one.
         let is_held = self.index.has_chunk(hash)?
-            && self.disk.read(Kind::Chunk, &hash.0)?.as_ref() == Some(&bytes);
-        if is_held {
-            let staged = None;
-            return Ok(IncomingChunk { chunk, staged });
-        }
-        let written = self.disk.write(&bytes)?;
-        // Waiting for the disk holds no memory.
-        drop(bytes);
-        let staged = Some(self.disk.make_durable(written)?);
-        Ok(IncomingChunk { chunk, staged })
+            && self.disk.read(Kind::Chunk, &hash.0)?.as_ref() == Some(bytes);
+        let written = match is_held {
+            true => None,
+            false => Some(self.disk.write_ahead(bytes)?),
+        };
+        Ok(WrittenChunk { chunk, written })
+    }
+
+    /// Fsyncs a chunk that was written.
+    fn stage_chunk(&self, written: WrittenChunk) -> Result<IncomingChunk, StoreError> {
+        let WrittenChunk { chunk, written } = written;
+        let staged = written.map(|written| self.disk.make_durable(written));
+        Ok(IncomingChunk {
+            chunk,
+            staged: staged.transpose()?,
+        })
     }
 
     fn insert_chunk(&self, hash: ChunkHash, bytes: Bytes) -> Result<(), StoreError> {
@@ -300,7 +310,7 @@ impl Inner {
             let reason = format!("what came for chunk {hash} is something else");
             return Err(StoreError::Corrupt(reason));
         }
-        let incoming = self.stage_chunk(bytes)?;
+        let incoming = self.stage_chunk(self.write_chunk(&bytes)?)?;
         self.place(incoming)
     }
 
@@ -429,43 +439,71 @@ impl Inner {
     }
 }
 
-/// The chunks of one file being written, some at a time, in the file's order.
+/// The chunks of one file on their way in: some are hashed and written, groups of those that are
+/// written are fsynced. At last they are in the file's order again.
 struct Staging {
     inner: Arc<Inner>,
-    running: JoinSet<(usize, Result<IncomingChunk, StoreError>)>,
-    done: Vec<Option<IncomingChunk>>,
+    added: usize,
+    writing: JoinSet<(usize, Result<WrittenChunk, StoreError>)>,
+    written: Vec<(usize, WrittenChunk)>,
+    syncing: JoinSet<Result<Vec<(usize, IncomingChunk)>, StoreError>>,
+    durable: Vec<(usize, IncomingChunk)>,
 }
 
 impl Staging {
     fn new(inner: Arc<Inner>) -> Self {
         Self {
             inner,
-            running: JoinSet::new(),
-            done: Vec::new(),
+            added: 0,
+            writing: JoinSet::new(),
+            written: Vec::new(),
+            syncing: JoinSet::new(),
+            durable: Vec::new(),
         }
     }
 
     async fn add(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        if self.running.len() >= STAGED_AT_A_TIME {
-            self.take_next().await?;
+        if self.writing.len() >= WRITTEN_AT_A_TIME {
+            self.take_written().await?;
         }
-        let position = self.done.len();
-        self.done.push(None);
+        if self.written.len() >= SYNCED_TOGETHER {
+            self.sync_written().await?;
+        }
+        let position = self.added;
+        self.added += 1;
         let inner = self.inner.clone();
-        let place = Arc::clone(&inner.staging).acquire_owned().await;
-        let place = place.expect("the semaphore is never closed");
-        self.running.spawn_blocking(move || {
-            let staged = inner.stage_chunk(bytes);
-            drop(place);
-            (position, staged)
+        self.writing
+            .spawn_blocking(move || (position, inner.write_chunk(&bytes)));
+        Ok(())
+    }
+
+    async fn take_written(&mut self) -> Result<(), StoreError> {
+        if let Some(joined) = self.writing.join_next().await {
+            let (position, written) = joined.map_err(task_failed)?;
+            self.written.push((position, written?));
+        }
+        Ok(())
+    }
+
+    /// Begins to fsync what is written, when fewer groups than it may be are under way.
+    async fn sync_written(&mut self) -> Result<(), StoreError> {
+        if self.syncing.len() >= GROUPS_AT_A_TIME {
+            self.take_durable().await?;
+        }
+        let group = std::mem::take(&mut self.written);
+        let inner = self.inner.clone();
+        self.syncing.spawn_blocking(move || {
+            let staged = group
+                .into_iter()
+                .map(|(position, written)| Ok((position, inner.stage_chunk(written)?)));
+            staged.collect()
         });
         Ok(())
     }
 
-    async fn take_next(&mut self) -> Result<(), StoreError> {
-        if let Some(joined) = self.running.join_next().await {
-            let (position, staged) = joined.map_err(task_failed)?;
-            self.done[position] = Some(staged?);
+    async fn take_durable(&mut self) -> Result<(), StoreError> {
+        if let Some(joined) = self.syncing.join_next().await {
+            self.durable.extend(joined.map_err(task_failed)??);
         }
         Ok(())
     }
@@ -476,12 +514,20 @@ impl Staging {
         added: Result<(), StoreError>,
     ) -> Result<Vec<IncomingChunk>, StoreError> {
         let mut result = added;
-        while !self.running.is_empty() {
-            let taken = self.take_next().await;
+        while !self.writing.is_empty() {
+            let taken = self.take_written().await;
+            result = result.and(taken);
+        }
+        if result.is_ok() {
+            result = self.sync_written().await;
+        }
+        while !self.syncing.is_empty() {
+            let taken = self.take_durable().await;
             result = result.and(taken);
         }
         result?;
-        Ok(self.done.into_iter().flatten().collect())
+        self.durable.sort_unstable_by_key(|(position, _)| *position);
+        Ok(self.durable.into_iter().map(|(_, chunk)| chunk).collect())
     }
 }
 

@@ -44,6 +44,7 @@ const MAX_POLLS: usize = 10_000;
 pub(crate) struct NewDevice {
     /// What the token will be called: the machine's name.
     #[serde(default)]
+    #[schema(max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: String,
 }
 

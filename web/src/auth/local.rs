@@ -114,7 +114,12 @@ pub(crate) async fn login(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Register {
+    #[schema(
+        max_length = 254,
+        pattern = r"^[^@\s\x00-\x1F\x7F-\x9F]+@[^@\s\x00-\x1F\x7F-\x9F]+$"
+    )]
     email: String,
+    #[schema(min_length = 8, max_length = 1024)]
     password: String,
     /// Without one, what stands before the @ of the address.
     #[serde(default)]
@@ -206,6 +211,7 @@ fn refuse_registration(state: &FarmState, invitation: Option<SecretHash>) -> Res
 pub(crate) struct NewPassword {
     /// Left out by an account that has none yet.
     current: Option<String>,
+    #[schema(min_length = 8, max_length = 1024)]
     new: String,
 }
 

@@ -38,7 +38,8 @@ pub(crate) struct Filter {
     #[param(minimum = 1, maximum = 10_000)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
-    cursor: Option<usize>,
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
+    cursor: Option<u32>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -69,7 +70,7 @@ pub(crate) async fn list(
         // A place among all files of the job is a cursor: they are only ever added to.
         let places = ids.unwrap_or_default().iter().enumerate();
         let mut wanted = places
-            .skip(filter.cursor.unwrap_or(0))
+            .skip(filter.cursor.unwrap_or(0) as usize)
             .filter_map(|(place, id)| Some((place, state.files.get(id)?)))
             .filter(|(_, file)| filter.kind.is_none_or(|kind| file.kind == kind));
         let files = wanted.by_ref().take(limit);
@@ -92,8 +93,8 @@ pub(crate) struct DownloadQuery {
     get, path = "/api/jobs/{id}/files/{file}/download", tag = "files",
     params(("id" = JobId, Path), ("file" = FileId, Path), DownloadQuery),
     responses(
-        (status = 200, content_type = "application/octet-stream", description = "The file, in its own media type"),
-        (status = 206, content_type = "application/octet-stream", description = "The range that was asked for"),
+        (status = 200, content_type = "*/*", description = "The file, in its own media type"),
+        (status = 206, content_type = "*/*", description = "The range that was asked for"),
         (status = 304, description = "The client has it"),
     ),
 )]

@@ -100,7 +100,8 @@ pub(crate) struct AttemptQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
-    cursor: Option<usize>,
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
+    cursor: Option<u32>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -163,7 +164,7 @@ fn page(
         let job = state.jobs.get(&job)?;
         let places = job.attempts.iter().enumerate();
         let mut wanted = places
-            .skip(query.cursor.unwrap_or(0))
+            .skip(query.cursor.unwrap_or(0) as usize)
             .filter(|(_, attempt)| is_wanted(attempt));
         let attempts = wanted
             .by_ref()

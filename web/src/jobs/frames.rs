@@ -50,6 +50,7 @@ pub(crate) struct FrameQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next_after_index` of the page before.
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
     after_index: Option<u32>,
     #[param(inline)]
     state: Option<FrameState>,
@@ -81,8 +82,9 @@ pub(crate) async fn frames(
     let page = app.log.read(|state| {
         let job = state.jobs.get(&job)?;
         let first = query.after_index.map_or(0, |index| index.saturating_add(1));
-        let mut wanted: Vec<u32> = (first..)
-            .zip(job.tasks.iter().skip(first as usize))
+        let mut wanted: Vec<u32> = (0..)
+            .zip(&job.tasks)
+            .skip(first as usize)
             .filter(|(_, task)| matches!(task.kind, TaskKind::Frame(_)))
             .filter(|(_, task)| {
                 query

@@ -50,6 +50,7 @@ pub trait RunningLogs: Send + Sync + 'static {
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogQuery {
     /// The attempt's epoch; the newest attempt unless it is given.
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
     attempt: Option<u32>,
     /// Only so many last lines.
     #[param(minimum = 1, maximum = 10_000)]

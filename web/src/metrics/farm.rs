@@ -153,7 +153,7 @@ fn register_node(app: &App, counts: &Counts, registry: &mut Registry) {
     );
     // A disk that cannot be asked is told of by what fails on it.
     if let Ok(disk) = statvfs(&store.dir()) {
-        let free = disk.blocks_available() as u64 * disk.fragment_size() as u64;
+        let free = disk.blocks_available() * disk.fragment_size();
         registry.register_with_unit(
             "content_store_free",
             "Space on the disk of this node's content that the node may fill",

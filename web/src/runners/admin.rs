@@ -137,6 +137,10 @@ pub(crate) async fn list_tokens(State(app): State<App>) -> Json<TokenList> {
 #[schema(as = NewRunnerToken)]
 pub(crate) struct NewToken {
     /// What it is for, for people.
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     name: String,
     /// How long runners may register with it: from a minute to a year; a day where it is left out.
     #[schema(minimum = 60, maximum = 31_536_000)]
@@ -158,7 +162,7 @@ pub(crate) struct CreatedToken {
 /// Makes a token with which a runner registers.
 #[utoipa::path(
     post, path = "/api/admin/registration-tokens", tag = "runners", request_body = NewToken,
-    params(("idempotency-key" = Option<String>, Header)),
+    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
     responses((status = 201, body = CreatedToken)),
 )]
 pub(crate) async fn create_token(

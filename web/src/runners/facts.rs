@@ -30,6 +30,7 @@ pub(crate) struct Facts {
     #[schema(minimum = 1, maximum = 256)]
     slots: Option<u32>,
     #[serde(default)]
+    #[schema(value_type = i64, minimum = 0, maximum = 4_294_967_295_i64)]
     cpu_threads: u32,
     #[serde(default)]
     #[schema(maximum = 9_223_372_036_854_775_807_i64)]

@@ -29,6 +29,10 @@ pub(crate) struct Registration {
     /// A registration token of an admin: `jbg_…`
     token: String,
     /// What the farm's people call the runner.
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     name: String,
     facts: Facts,
 }
@@ -46,7 +50,7 @@ pub(crate) struct Registered {
 #[utoipa::path(
     post, path = "/api/runner/register", tag = "runner", request_body = Registration,
     params((
-        "idempotency-key" = Option<String>, Header, min_length = 32, max_length = 255,
+        "idempotency-key" = Option<String>, Header, pattern = "^[!-~]{32,255}$",
         description = "Makes registering safe to repeat: a secret that the runner has drawn and \
             kept. The same one again, with the same token, gets the same runner and credential.",
     )),

@@ -137,7 +137,12 @@ async fn http2_and_http1_are_the_clients_choice() {
 async fn a_new_certificate_is_shown_without_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let first = write_certificate(dir.path());
-    let node = node_with_tls(dir.path()).await;
+    let certificates = certificates(dir.path());
+    let node = TestNode::start_with(Setup {
+        certificates: Some(certificates.clone()),
+        ..Setup::default()
+    })
+    .await;
     let address = address_of(&node);
     let shown = async |trusted: &[u8]| {
         let client = client_that_trusts(trusted, address);
@@ -154,7 +159,8 @@ async fn a_new_certificate_is_shown_without_a_restart() {
     assert!(!shown(&first).await);
     // One that cannot be read changes nothing.
     std::fs::write(dir.path().join("cert.pem"), "no certificate").unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    let error = certificates.look_again().unwrap_err().to_string();
+    assert!(error.contains("cert.pem"), "{error}");
     assert!(shown(&second).await);
     node.stop().await;
 }

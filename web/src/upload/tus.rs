@@ -372,13 +372,12 @@ async fn read_part(
 ) -> impl Stream<Item = Result<Bytes, UploadError>> + Unpin + Send {
     let cannot_read = |error: io::Error| UploadError::Broken(error.to_string());
     let opened = tokio::fs::File::open(path).await.map_err(cannot_read);
-    let pieces = match opened {
+    match opened {
         Ok(file) => ReaderStream::with_capacity(file, READ_BYTES)
             .map(move |piece| piece.map_err(cannot_read))
             .boxed(),
         Err(error) => futures::stream::iter([Err(error)]).boxed(),
-    };
-    pieces
+    }
 }
 
 fn told(record: &Record) -> HeaderMap {

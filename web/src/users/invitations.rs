@@ -87,6 +87,10 @@ pub(crate) struct NewInvitation {
     #[serde(default)]
     #[schema(default = "member")]
     role: UserRole,
+    #[schema(
+        max_length = 254,
+        pattern = r"^[^@\s\x00-\x1F\x7F-\x9F]+@[^@\s\x00-\x1F\x7F-\x9F]+$"
+    )]
     email: Option<String>,
     #[schema(minimum = 1, maximum = 7_776_000, default = 604_800)]
     ttl_seconds: Option<u64>,
@@ -98,7 +102,7 @@ pub(crate) struct NewInvitation {
 /// Makes an invitation.
 #[utoipa::path(
     post, path = "/api/invitations", tag = "invitations", request_body = NewInvitation,
-    params(("idempotency-key" = Option<String>, Header)),
+    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
     responses((status = 201, body = NewInvitationView)),
 )]
 pub(crate) async fn create(

@@ -11,14 +11,14 @@ use jiggablend_raft::{
     Action, Owner, Quota, State as FarmState, TimestampMs, Usage, User, UserChange, UserId,
     UserRole,
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Caller;
 use crate::app::App;
 use crate::auth::account::{IdentityView, identities_of};
 use crate::auth::{checked_email, checked_name, checked_password};
-use crate::json::ApiJson;
+use crate::json::{ApiJson, given};
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
@@ -110,11 +110,16 @@ pub(crate) async fn list(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewAccount {
+    #[schema(
+        max_length = 254,
+        pattern = r"^[^@\s\x00-\x1F\x7F-\x9F]+@[^@\s\x00-\x1F\x7F-\x9F]+$"
+    )]
     email: String,
     /// Without one, what stands before the @ of the address.
     #[serde(default)]
-    #[schema(max_length = 100)]
+    #[schema(max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: String,
+    #[schema(min_length = 8, max_length = 1024)]
     password: String,
     role: UserRole,
 }
@@ -122,7 +127,7 @@ pub(crate) struct NewAccount {
 /// Makes a local account.
 #[utoipa::path(
     post, path = "/api/users", tag = "users", request_body = NewAccount,
-    params(("idempotency-key" = Option<String>, Header)),
+    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
     responses((status = 201, body = AccountView, headers(("location" = String)))),
 )]
 pub(crate) async fn create(
@@ -193,25 +198,23 @@ pub(crate) async fn get(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountChanges {
-    #[schema(max_length = 100)]
+    #[schema(max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: Option<String>,
+    #[schema(
+        max_length = 254,
+        pattern = r"^[^@\s\x00-\x1F\x7F-\x9F]+@[^@\s\x00-\x1F\x7F-\x9F]+$"
+    )]
     email: Option<String>,
     role: Option<UserRole>,
     /// A disabled account cannot sign in, its sessions end and its tokens do not count.
     disabled: Option<bool>,
     /// Ends the user's sessions.
+    #[schema(min_length = 8, max_length = 1024)]
     password: Option<String>,
     /// Null: the farm's default.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Quota>)]
     quota: Option<Option<Quota>>,
-}
-
-/// Tells `null` from what is not there.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Changes an account. Each change is an entry of its own: where one is refused, those before it

@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OwnerView {
     id: String,
-    email: Option<String>,
     name: String,
 }
 
@@ -86,17 +85,16 @@ pub(crate) struct FileView {
 impl OwnerView {
     fn of(state: &State, owner: Owner) -> Self {
         match owner {
-            Owner::User(id) => {
-                let email = state.users.get(&id).and_then(|user| user.email.clone());
-                Self {
-                    id: id.to_string(),
-                    name: email.clone().unwrap_or_else(|| "a former user".to_owned()),
-                    email,
-                }
-            }
+            // Not the e-mail address: those with whom a job is shared must not learn it.
+            Owner::User(id) => Self {
+                id: id.to_string(),
+                name: match state.users.get(&id) {
+                    Some(user) => user.name.clone(),
+                    None => "a former user".to_owned(),
+                },
+            },
             Owner::Operator(node) => Self {
                 id: format!("node-{node}"),
-                email: None,
                 name: match state.nodes.get(&node) {
                     Some(node) => format!("operator of {}", node.name),
                     None => format!("operator of node {node}"),

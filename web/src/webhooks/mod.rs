@@ -60,15 +60,18 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<Webhook
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewWebhook {
-    #[schema(max_length = 100)]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     name: String,
     /// An `https` or `http` address.
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 2000, pattern = "^https?://[^\\s@]+$")]
     url: String,
     /// `json` is signed by the Standard Webhooks specification; the others are what chats take.
     #[serde(default = "json_shape")]
     shape: WebhookShape,
-    #[schema(min_items = 1)]
+    #[schema(value_type = Vec<WebhookEvent>, min_items = 1)]
     events: BTreeSet<WebhookEvent>,
     /// Of every job, and of nodes; for admins.
     #[serde(default)]
@@ -90,7 +93,7 @@ pub(crate) struct NewWebhookView {
 /// Makes a webhook.
 #[utoipa::path(
     post, path = "/api/webhooks", tag = "webhooks", operation_id = "create_webhook",
-    request_body = NewWebhook, params(("idempotency-key" = Option<String>, Header)),
+    request_body = NewWebhook, params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
     responses((status = 201, body = NewWebhookView)),
 )]
 pub(crate) async fn create(
@@ -242,12 +245,15 @@ pub(crate) async fn get(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WebhookChange {
-    #[schema(max_length = 100)]
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     name: Option<String>,
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 2000, pattern = "^https?://[^\\s@]+$")]
     url: Option<String>,
     shape: Option<WebhookShape>,
-    #[schema(min_items = 1)]
+    #[schema(value_type = Option<Vec<WebhookEvent>>, min_items = 1)]
     events: Option<BTreeSet<WebhookEvent>>,
     all_jobs: Option<bool>,
     /// One that is switched off is told nothing, and what waits for it is given up.

@@ -46,6 +46,7 @@ impl WebhookView {
 pub(crate) struct DeliveryView {
     id: DeliveryId,
     /// `test`, or the event.
+    #[schema(value_type = String)]
     event: DeliveryEventView,
     job: Option<JobId>,
     node: Option<NodeId>,

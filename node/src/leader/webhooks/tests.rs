@@ -158,6 +158,8 @@ impl Farm {
     }
 }
 
+type Answer = fn() -> Response;
+
 #[derive(Debug, Clone)]
 struct Heard {
     path: &'static str,
@@ -169,12 +171,12 @@ struct Heard {
 #[derive(Clone, Default)]
 struct Receiver {
     heard: Arc<Mutex<Vec<Heard>>>,
-    answers: Arc<Mutex<Vec<fn() -> Response>>>,
+    answers: Arc<Mutex<Vec<Answer>>>,
 }
 
 impl Receiver {
     /// Answers in this order, then with 204. Returns where it listens.
-    async fn start(&self, mut answers: Vec<fn() -> Response>) -> u16 {
+    async fn start(&self, mut answers: Vec<Answer>) -> u16 {
         answers.reverse();
         *self.answers.lock().unwrap() = answers;
         let router = Router::new()
@@ -250,7 +252,7 @@ async fn what_happens_is_told_once_and_signed() {
 async fn what_failed_is_sent_again_by_the_next_leader_under_the_same_id() {
     let mut farm = Farm::start(true).await;
     let receiver = Receiver::default();
-    let answers: Vec<fn() -> Response> =
+    let answers: Vec<Answer> =
         vec![|| (StatusCode::SERVICE_UNAVAILABLE, "come\nback").into_response()];
     let port = receiver.start(answers).await;
     let webhook = farm
@@ -298,7 +300,7 @@ async fn a_webhook_does_not_reach_the_farms_own_network() {
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let mut farm = Farm::start(true).await;
     let receiver = Receiver::default();
-    let answers: Vec<fn() -> Response> = vec![|| {
+    let answers: Vec<Answer> = vec![|| {
         let there = [("location", "/elsewhere")];
         (StatusCode::TEMPORARY_REDIRECT, there).into_response()
     }];
@@ -318,7 +320,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 async fn of_an_endless_answer_only_the_beginning_is_read() {
     let mut farm = Farm::start(true).await;
     let receiver = Receiver::default();
-    let answers: Vec<fn() -> Response> = vec![|| {
+    let answers: Vec<Answer> = vec![|| {
         let piece = || Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1024]));
         let endless = futures::stream::repeat_with(piece);
         let body = Body::from_stream(endless);

@@ -48,7 +48,7 @@ pub(crate) struct Provider {
 
 enum Kind {
     Oidc(Box<Issuer>),
-    Discord(DiscordConfig),
+    Discord(Box<DiscordConfig>),
 }
 
 /// What belongs to one sign-in and is known to the browser alone until it is back.
@@ -194,7 +194,7 @@ impl Provider {
             redirect_url: config.redirect_url,
             kind: match config.kind {
                 ProviderKind::Oidc(oidc) => Kind::Oidc(Box::new(Issuer::new(oidc))),
-                ProviderKind::Discord(discord) => Kind::Discord(discord),
+                ProviderKind::Discord(discord) => Kind::Discord(Box::new(discord)),
             },
         }
     }

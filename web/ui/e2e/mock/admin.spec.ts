@@ -120,6 +120,8 @@ test("the audit log is filtered, and read page by page", async ({ page, farm }) 
 
 test("a node is removed only after its name was written", async ({ page, farm }) => {
   await page.goto(`${farm.one}/#/nodes`);
+  await expect(page.getByRole("button", { name: "Remove attic" })).toHaveCount(0);
+  await expect(page.getByText("It leads: to remove it, stop it first")).toBeVisible();
   await page.getByRole("button", { name: "Remove studio-mac" }).click();
   const dialog = page.getByRole("dialog", { name: "Remove studio-mac from the farm?" });
   await expect(dialog).toContainText("with it gone, 2 voters are left");

@@ -2,7 +2,7 @@
 
 import { call, create, path, query } from "./http";
 import type {
-  ApiToken, Delivery, Me, NewToken, NewWebhook, Providers, Scope, Session, User, Webhook, WebhookEvent, WebhookShape,
+  ApiToken, Delivery, Me, NewToken, NewWebhook, Providers, Scope, Session, Webhook, WebhookEvent, WebhookShape,
 } from "./types";
 
 export interface Registration {
@@ -33,19 +33,19 @@ export interface WebhookChange extends WebhookOrder {
 export const account = {
   providers: () => call<Providers>("GET", "/api/auth/providers"),
   me: () => call<Me>("GET", "/api/auth/me"),
-  login: (email: string, password: string) => call<{ user: User }>("POST", "/api/auth/login", { email, password }),
-  register: (wish: Registration) => call<{ user: User }>("POST", "/api/auth/register", wish),
+  login: (email: string, password: string) => call<Me>("POST", "/api/auth/login", { email, password }),
+  register: (wish: Registration) => call<Me>("POST", "/api/auth/register", wish),
   logout: () => call<void>("POST", "/api/auth/logout"),
   unlink: (provider: string) => call<void>("DELETE", path`/api/auth/identities/${provider}`),
   /** `current` is left out by an account that has no password yet. */
   changePassword: (current: string | null, next: string) =>
-    call<unknown>("POST", "/api/auth/password", { ...(current === null ? {} : { current }), new: next }),
+    call<void>("POST", "/api/auth/password", { ...(current === null ? {} : { current }), new: next }),
   answerDevice: (user_code: string, approve: boolean) =>
     call<void>("POST", "/api/auth/device/approve", { user_code, approve }),
 
   sessions: () => call<{ sessions: Session[] }>("GET", "/api/auth/sessions"),
   endSession: (id: string) => call<void>("DELETE", path`/api/auth/sessions/${id}`),
-  endOtherSessions: () => call<unknown>("DELETE", "/api/auth/sessions"),
+  endOtherSessions: () => call<void>("DELETE", "/api/auth/sessions"),
 
   tokens: () => call<{ tokens: ApiToken[] }>("GET", "/api/tokens"),
   makeToken: (order: TokenOrder) => create<NewToken>("/api/tokens", order),
@@ -55,7 +55,7 @@ export const account = {
   makeWebhook: (order: WebhookOrder) => create<NewWebhook>("/api/webhooks", order),
   changeWebhook: (id: string, order: WebhookChange) => call<Webhook>("PATCH", path`/api/webhooks/${id}`, order),
   deleteWebhook: (id: string) => call<void>("DELETE", path`/api/webhooks/${id}`),
-  testWebhook: (id: string) => call<unknown>("POST", path`/api/webhooks/${id}/test`),
+  testWebhook: (id: string) => call<Delivery>("POST", path`/api/webhooks/${id}/test`),
   deliveries: (id: string) => call<{ deliveries: Delivery[] }>("GET", path`/api/webhooks/${id}/deliveries`),
 };
 

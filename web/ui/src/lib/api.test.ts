@@ -15,17 +15,10 @@ describe("a page of jobs", () => {
 
   it("is asked for with what is wanted, and goes on at its cursor", async () => {
     const asked = answering({ jobs: [], next_cursor: "c/1" }, { jobs: [] });
-    const { next_cursor } = await api.jobs({ q: "a b", states: ["done", "failed"], owner: "me", sort: "name" });
-    const last = await api.jobs({ sort: "name", cursor: next_cursor ?? undefined });
-    expect(asked).toEqual(["/api/jobs?q=a+b&owner=me&sort=name&state=done%2Cfailed", "/api/jobs?sort=name&cursor=c%2F1"]);
-    expect(last.next_cursor).toBeNull();
-  });
-
-  it("goes on before a job where the page ends with one", async () => {
-    const asked = answering({ jobs: [], next_before: "0193-x" }, { jobs: [] });
-    const { next_cursor } = await api.jobs();
-    await api.jobs({ cursor: next_cursor ?? undefined });
-    expect(asked).toEqual(["/api/jobs", "/api/jobs?before=0193-x"]);
+    const { next_cursor } = await api.jobs({ q: "a b", state: "failed", owner: "me", sort: "name" });
+    const last = await api.jobs({ state: "", sort: "name", cursor: next_cursor });
+    expect(asked).toEqual(["/api/jobs?q=a+b&state=failed&owner=me&sort=name", "/api/jobs?sort=name&cursor=c%2F1"]);
+    expect(last.next_cursor).toBeUndefined();
   });
 });
 

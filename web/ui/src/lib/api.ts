@@ -16,29 +16,22 @@ export interface JobOrder {
 
 export interface JobPage {
   jobs: JobSummary[];
-  /** Where a filtered or sorted list goes on. */
-  next_cursor?: string | null;
+  /** The last job of this page, where more follow. */
+  next_cursor?: string;
 }
 
+/** What is blank is not asked for. */
 export interface JobQuery {
-  states?: readonly JobState[];
+  state?: JobState | "";
   owner?: string;
+  /** A part of the name. */
   q?: string;
   sort?: string;
   cursor?: string;
 }
 
-/** A page of the newest jobs may also end with a job's id, `next_before`, to be sent as `before`. */
-const BEFORE = "before:";
-
-async function readJobs(asked: JobQuery = {}, signal?: AbortSignal): Promise<JobPage> {
-  const { states, cursor, ...rest } = asked;
-  const from = cursor?.startsWith(BEFORE) ? { before: cursor.slice(BEFORE.length) } : { cursor };
-  const asks = query({ ...rest, state: states?.join(","), ...from });
-  const page = await call<JobPage & { next_before?: string | null }>("GET", `/api/jobs${asks}`, undefined, { signal });
-  const next_before = page.next_before ? BEFORE + page.next_before : null;
-  return { jobs: page.jobs, next_cursor: page.next_cursor ?? next_before };
-}
+/** As many attempts as an answer has at most; a task that is given up has far fewer. */
+const MAX_ATTEMPTS = 1_000;
 
 export const api = {
   farm: (signal?: AbortSignal) => call<Farm>("GET", "/api/farm", undefined, { signal }),
@@ -46,18 +39,19 @@ export const api = {
   removeNode: (node: number) => call<void>("DELETE", path`/api/nodes/${node}`),
   makeTicket: (voter: boolean) => create<Ticket>("/api/tickets", { voter, runner: true }),
 
-  jobs: readJobs,
+  jobs: (asked: JobQuery = {}, signal?: AbortSignal) =>
+    call<JobPage>("GET", `/api/jobs${query({ ...asked })}`, undefined, { signal }),
   job: (id: string, signal?: AbortSignal) => call<Job>("GET", path`/api/jobs/${id}`, undefined, { signal }),
   submit: (order: JobOrder) => create<Job>("/api/jobs", order),
   cancel: (id: string) => call<Job>("DELETE", path`/api/jobs/${id}`),
   files: (id: string, kind?: string) => call<{ files: StoredFile[] }>("GET", path`/api/jobs/${id}/files` + query({ kind })),
 
   attempts: (id: string, task: number, signal?: AbortSignal) =>
-    call<{ attempts: Attempt[] }>("GET", path`/api/jobs/${id}/tasks/${task}/attempts`, undefined, { signal }),
+    call<{ attempts: Attempt[] }>("GET", path`/api/jobs/${id}/tasks/${task}/attempts` + query({ limit: MAX_ATTEMPTS }), undefined, { signal }),
 
   shares: (id: string) => call<{ shares: Share[] }>("GET", path`/api/jobs/${id}/shares`),
   share: (id: string, user: string, access: ShareAccess) =>
-    call<Share>("PUT", path`/api/jobs/${id}/shares/${user}`, { access }),
+    call<{ shares: Share[] }>("PUT", path`/api/jobs/${id}/shares/${user}`, { access }),
   unshare: (id: string, user: string) => call<void>("DELETE", path`/api/jobs/${id}/shares/${user}`),
   people: (q: string, signal?: AbortSignal) =>
     call<{ users: Person[] }>("GET", `/api/users/names${query({ q })}`, undefined, { signal }),

@@ -6,7 +6,7 @@ export const NONE: Counts = { waiting: 0, pending: 0, leased: 0, done: 0, failed
 
 export function aJob(id: string, with_: Partial<JobSummary> = {}): JobSummary {
   return {
-    id, name: `job ${id}`, owner: { id: "u1", email: "ada@example.org", name: "ada" }, state: "active",
+    id, name: `job ${id}`, owner: { id: "u1", name: "ada" }, state: "active",
     created_at_ms: 1_000, started_at_ms: 2_000, finished_at_ms: null, frames: "1-3", counts: NONE,
     frame_counts: NONE, failure: null, video: false, waiting_for: null, ...with_,
   };

@@ -3,7 +3,8 @@
 
 import type { JobState, JobSummary } from "./types";
 
-export const JOB_STATES: readonly JobState[] = ["active", "awaiting_scene", "done", "failed", "cancelled"];
+/** In the order in which a job goes through them. */
+export const JOB_STATES: readonly JobState[] = ["awaiting_scene", "active", "done", "failed", "cancelled"];
 
 export const SORTS = ["-created", "created", "name", "state", "finished"] as const;
 export type Sort = (typeof SORTS)[number];
@@ -28,7 +29,8 @@ export function isJobState(text: string): text is JobState {
 /** What the list is asked to show. */
 export interface Wanted {
   filter: string;
-  states: readonly string[];
+  /** Blank for all. */
+  state: JobState | "";
   /** A user's id; blank for everybody's. */
   owner: string;
   sort: Sort;
@@ -44,33 +46,41 @@ function newest(a: JobSummary, b: JobSummary): number {
   return b.created_at_ms - a.created_at_ms || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
 }
 
+function oldest(a: JobSummary, b: JobSummary): number {
+  return newest(b, a);
+}
+
+/** What is not over comes first, then what ended last. */
+function compareEnds(a: number | null, b: number | null): number {
+  if (a === null || b === null) return Number(b === null) - Number(a === null);
+  return b - a;
+}
+
 function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** The list's order; total, so that "after this job" has one meaning. */
+/** The list's order, the same as the node's; total, so that "after this job" has one meaning. */
 export function compareJobs(sort: Sort): (a: JobSummary, b: JobSummary) => number {
   switch (sort) {
     case "-created":
       return newest;
     case "created":
-      return (a, b) => newest(b, a);
+      return oldest;
     case "name":
-      return (a, b) => compareText(a.name.toLowerCase(), b.name.toLowerCase()) || newest(a, b);
+      return (a, b) => compareText(a.name.toLowerCase(), b.name.toLowerCase()) || oldest(a, b);
     case "state":
-      return (a, b) => JOB_STATES.indexOf(a.state) - JOB_STATES.indexOf(b.state) || newest(a, b);
+      return (a, b) => JOB_STATES.indexOf(a.state) - JOB_STATES.indexOf(b.state) || oldest(a, b);
     case "finished":
-      // What is not over comes last.
-      return (a, b) => (b.finished_at_ms ?? -1) - (a.finished_at_ms ?? -1) || newest(a, b);
+      return (a, b) => compareEnds(a.finished_at_ms, b.finished_at_ms) || oldest(a, b);
   }
 }
 
-/** Whether name or owner have every word of the filter, and state and owner are among the wanted ones. */
+/** Whether the name has the filter in it, and state and owner are the wanted ones. */
 export function isWanted(job: JobSummary, wanted: Wanted): boolean {
-  if (wanted.states.length > 0 && !wanted.states.includes(job.state)) return false;
+  if (wanted.state !== "" && job.state !== wanted.state) return false;
   if (wanted.owner !== "" && job.owner.id !== wanted.owner) return false;
-  const text = `${job.name} ${job.owner.name} ${job.owner.email ?? ""}`.toLowerCase();
-  return wanted.filter.toLowerCase().split(/\s+/).every((needle) => text.includes(needle));
+  return job.name.toLowerCase().includes(wanted.filter.trim().toLowerCase());
 }
 
 /**

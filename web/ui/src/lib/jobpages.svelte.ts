@@ -1,14 +1,14 @@
 // The pages of the job list as they are asked for: filtered and sorted by the node.
 
 import { words, type JobQuery } from "./api";
-import { DEFAULT_SORT, isJobState, type Wanted } from "./joblist";
+import { DEFAULT_SORT, type Wanted } from "./joblist";
 import type { Listed } from "./model";
 
 /** What is asked of the node for a wanted list; null where the newest jobs, which are read anyway, are it. */
 export function askFor(wanted: Wanted): JobQuery | null {
-  const { filter, states, owner, sort } = wanted;
-  if (filter.trim() === "" && states.length === 0 && owner === "" && sort === DEFAULT_SORT) return null;
-  return { q: filter.trim(), states: states.filter(isJobState), owner, sort };
+  const { filter, state, owner, sort } = wanted;
+  if (filter.trim() === "" && state === "" && owner === "" && sort === DEFAULT_SORT) return null;
+  return { q: filter.trim(), state, owner, sort };
 }
 
 export class JobPages {

@@ -165,7 +165,7 @@ describe("the line to the node", () => {
       throw new ApiProblem(404, "no-such-job", "there is no job x");
     };
     await node.live.readJob("x");
-    expect(node.messages.at(-1)).toEqual({ kind: "job_unreadable", id: "x", why: "there is no job x" });
+    expect(node.messages.at(-1)).toEqual({ kind: "job_unreadable", id: "x", why: "there is no job x", gone: true });
   });
 
   it("reads an open job again when the node did not answer", async () => {

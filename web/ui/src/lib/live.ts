@@ -93,11 +93,16 @@ export class Live {
     } catch (error) {
       // A node that is gone is the stream's news; after its return the job is read again.
       if (error instanceof ApiProblem && error.status !== 401) {
-        this.sink.take([{ kind: "job_unreadable", id, why: error.message }]);
+        this.sink.take([{ kind: "job_unreadable", id, why: error.message, gone: error.status === 404 }]);
       } else {
         this.#anew = true;
       }
     }
+  }
+
+  /** Reads what no event tells of the farm: its name. */
+  async readFarm(): Promise<void> {
+    this.sink.take([{ kind: "farm", farm: await this.api.farm(this.#stop.signal) }]);
   }
 
   async readNodes(): Promise<void> {

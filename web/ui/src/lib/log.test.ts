@@ -52,6 +52,27 @@ describe("following a log", () => {
     expect(reader.state).toBe("ended");
   });
 
+  it("waits for the first line of an attempt that runs, and of no other", async () => {
+    vi.useFakeTimers();
+    const none = (): Response => Response.json({ type: "urn:jiggablend:problem:no-log", detail: "nothing was printed yet" }, { status: 404 });
+    const answers = [none(), none(), new Response("first\n"), none(), none()];
+    vi.stubGlobal("fetch", async () => answers.shift());
+    let running = true;
+    const reader = new LogReader("j", 3, () => running);
+    const read = reader.read({ attempt: 2, tail: null, follow: true });
+    await vi.advanceTimersByTimeAsync(500);
+    expect([reader.state, answers.length]).toEqual(["following", 4]);
+    await vi.advanceTimersByTimeAsync(2_000);
+    await read;
+    expect([reader.state, shownLines(reader.text)]).toEqual(["ended", ["first"]]);
+    const again = reader.read({ attempt: 3, tail: null, follow: true });
+    running = false;
+    await vi.advanceTimersByTimeAsync(2_000);
+    await again;
+    expect([reader.state, reader.wrong, answers.length]).toEqual(["none", "nothing was printed yet", 0]);
+    vi.useRealTimers();
+  });
+
   it("says why a log cannot be read", async () => {
     vi.stubGlobal("fetch", async () => Response.json({ type: "urn:jiggablend:problem:not-found", detail: "there is no log of that attempt" }, { status: 404 }));
     const reader = new LogReader("j", 3);

@@ -114,8 +114,15 @@ describe("the model", () => {
     expect(model.jobs.has("older")).toBe(true);
   });
 
+  it("lists a job no more that was shared and is not now, but one that cannot be read just then", () => {
+    const why = "there is no job old";
+    const before = reduce(EMPTY, [{ kind: "jobs_read", jobs: [aJob("old")] }]);
+    expect(reduce(before, [{ kind: "job_unreadable", id: "old", why, gone: true }]).jobs.has("old")).toBe(false);
+    expect(reduce(before, [{ kind: "job_unreadable", id: "old", why: "no leader", gone: false }]).jobs.has("old")).toBe(true);
+  });
+
   it("says why a job cannot be read, and starts afresh when asked again", () => {
-    const model = reduce(EMPTY, [{ kind: "job_unreadable", id: "x", why: "there is no job x" }]);
+    const model = reduce(EMPTY, [{ kind: "job_unreadable", id: "x", why: "there is no job x", gone: true }]);
     expect(model.details.get("x")).toMatchObject({ status: "unreadable", why: "there is no job x" });
     expect(reduce(model, [{ kind: "job_asked", id: "x" }]).details.get("x")?.status).toBe("reading");
   });

@@ -50,6 +50,7 @@ export interface Model {
 
 export type Message =
   | { kind: "snapshot"; farm: Farm; nodes: FarmNode[]; jobs: JobSummary[]; cursor: string | null }
+  | { kind: "farm"; farm: Farm }
   | { kind: "nodes"; nodes: FarmNode[] }
   | { kind: "jobs_read"; jobs: JobSummary[] }
   | { kind: "changes"; changes: Change[] }
@@ -57,7 +58,8 @@ export type Message =
   | { kind: "leader"; leader: number | null; term: number }
   | { kind: "job_asked"; id: string }
   | { kind: "job_read"; job: Job }
-  | { kind: "job_unreadable"; id: string; why: string }
+  /** `gone`: there is none for this user, any more or at all. */
+  | { kind: "job_unreadable"; id: string; why: string; gone: boolean }
   | { kind: "job_left"; id: string };
 
 export const EMPTY: Model = {
@@ -100,6 +102,9 @@ function take(draft: Draft, message: Message): void {
       draft.forgetCopies();
       nodesRead(draft, message.nodes);
       break;
+    case "farm":
+      draft.model.farm = message.farm;
+      break;
     case "nodes":
       nodesRead(draft, message.nodes);
       break;
@@ -127,6 +132,7 @@ function take(draft: Draft, message: Message): void {
       break;
     case "job_unreadable":
       draft.details().set(message.id, { ...BLANK, status: "unreadable", why: message.why });
+      if (message.gone && draft.model.jobs.has(message.id)) draft.jobs().delete(message.id);
       break;
     case "job_left":
       if (draft.model.details.has(message.id)) draft.details().delete(message.id);

@@ -4,7 +4,7 @@ import { href, JOBS, parseHash, type Route } from "./router";
 describe("the router", () => {
   const routes: Route[] = [
     JOBS,
-    { page: "jobs", filter: "a & b?", states: ["failed", "done"], owner: "me", sort: "name" },
+    { page: "jobs", filter: "a & b?", state: "failed", owner: "me", sort: "name" },
     { page: "job", id: "0193-x", frame: null },
     { page: "job", id: "0193-x", frame: -12 },
     { page: "job", id: "0193-x", frame: null, upload: { id: "2-018f&x", name: "Küche & co.blend", size_bytes: 9, last_modified_ms: 77 } },

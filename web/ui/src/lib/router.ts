@@ -1,8 +1,9 @@
 // Where the page is. It lives in the hash, so that the same address works on every node and a
 // node only serves one document.
 
-import { DEFAULT_SORT, isSort, type Sort } from "./joblist";
+import { DEFAULT_SORT, isJobState, isSort, type Sort } from "./joblist";
 import type { Begun } from "./resume";
+import type { JobState } from "./types";
 
 export const ADMIN_TABS = ["users", "invitations", "runners", "tickets", "settings", "audit"] as const;
 export type AdminTab = (typeof ADMIN_TABS)[number];
@@ -10,7 +11,8 @@ export type AdminTab = (typeof ADMIN_TABS)[number];
 export type JobsRoute = {
   page: "jobs";
   filter: string;
-  states: readonly string[];
+  /** Blank for all. */
+  state: JobState | "";
   /** `me`, a user's id, or blank for everybody's. */
   owner: string;
   sort: Sort;
@@ -27,7 +29,7 @@ export type Route =
   | { page: "device"; code: string }
   | { page: "unknown"; path: string };
 
-export const JOBS: JobsRoute = { page: "jobs", filter: "", states: [], owner: "", sort: DEFAULT_SORT };
+export const JOBS: JobsRoute = { page: "jobs", filter: "", state: "", owner: "", sort: DEFAULT_SORT };
 export const NODES: Route = { page: "nodes" };
 export const ACCOUNT: Route = { page: "account" };
 export const ADMIN: Route = { page: "admin", tab: "users" };
@@ -39,10 +41,10 @@ export function parseHash(hash: string): Route {
   const parts = path.split("/").filter((part) => part !== "");
   const values = new URLSearchParams(query);
   if (parts.length === 0 || (parts[0] === "jobs" && parts.length === 1)) {
-    const states = (values.get("state") ?? "").split(",").filter((state) => state !== "");
+    const state = values.get("state") ?? "";
     const sort = values.get("sort") ?? "";
     return {
-      page: "jobs", filter: values.get("q") ?? "", states, owner: values.get("owner") ?? "",
+      page: "jobs", filter: values.get("q") ?? "", state: isJobState(state) ? state : "", owner: values.get("owner") ?? "",
       sort: isSort(sort) ? sort : DEFAULT_SORT,
     };
   }
@@ -79,7 +81,7 @@ export function href(route: Route): string {
   switch (route.page) {
     case "jobs": {
       const values = new URLSearchParams();
-      if (route.states.length > 0) values.set("state", route.states.join(","));
+      if (route.state !== "") values.set("state", route.state);
       if (route.filter !== "") values.set("q", route.filter);
       if (route.owner !== "") values.set("owner", route.owner);
       if (route.sort !== DEFAULT_SORT) values.set("sort", route.sort);

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { agentWords } from "./agent";
-import { attemptWords } from "./attempts";
+import { attemptWords, whyNot } from "./attempts";
 import { actorName, moreEntries } from "./audit";
 import { tidyCode } from "./device";
 import { duration } from "./format";
@@ -90,11 +90,21 @@ describe("a delivery", () => {
 });
 
 describe("an attempt", () => {
-  const attempt: Attempt = { epoch: 1, node: 2, state: "failed", started_at_ms: 1_000, ended_at_ms: 5_200, failure: null, log_file: null };
+  const attempt: Attempt = {
+    task: 0, frame: 1, epoch: 1, node: 2, outcome: "failed", leased_at_ms: 1_000, ended_at_ms: 5_200, render_ms: null,
+    failure: { kind: "crashed", message: "killed by signal 9" }, reason: null, log_file: null,
+  };
 
   it("says where, how, and how long", () => {
     expect(attemptWords(attempt, "cellar", 9_000)).toBe("on cellar, failed after 4.2 s");
-    expect(attemptWords({ ...attempt, state: "running", ended_at_ms: null }, "cellar", 13_000)).toBe("on cellar, runs for 12 s");
+    expect(attemptWords({ ...attempt, outcome: "running", ended_at_ms: null }, "cellar", 13_000)).toBe("on cellar, runs for 12 s");
+  });
+
+  it("says why it came to nothing", () => {
+    const lost: Attempt = { ...attempt, outcome: "lease_ended", failure: null, reason: "the node was silent for too long" };
+    expect(attemptWords(lost, "cellar", 9_000)).toBe("on cellar, was lost after 4.2 s");
+    expect(whyNot(lost)).toBe("the node was silent for too long");
+    expect(whyNot(attempt)).toBe("killed by signal 9");
   });
 });
 

@@ -11,7 +11,9 @@ export async function adminRoutes(accounts, farm, caller, request, response, url
   const removes_node = area === "nodes" && request.method === "DELETE";
   if (!mine && !removes_node) return false;
   if (caller.user.role !== "admin") return problem(response, 403, "not-allowed", "that is for admins"), true;
-  if (removes_node) {
+  if (removes_node && farm.leader === Number(id)) {
+    problem(response, 409, "conflict", `node ${id} leads the farm now; stop it, and remove it when another leads`);
+  } else if (removes_node) {
     farm.removeNode(Number(id));
     accounts.note(caller.user.name, "node_removed", id, "");
     none(response);
@@ -33,7 +35,7 @@ export async function adminRoutes(accounts, farm, caller, request, response, url
       const asked = await bodyJson(request);
       const made = {
         id: newSecret("").slice(0, 16), created_at_ms: Date.now(), created_by: { kind: "user", id: caller.user.id, name: caller.user.name }, expires_at_ms: Date.now() + 900_000,
-        reusable: asked.reusable ?? false, voter: asked.voter ?? true, runner: asked.runner ?? true,
+        reusable: asked.reusable ?? false, voter: asked.voter ?? true, runner: asked.runner ?? true, spent_by: null,
       };
       accounts.tickets.set(made.id, made);
       return { ticket: `jigga1${"k7q2m".repeat(24)}`, expires_at_ms: made.expires_at_ms };

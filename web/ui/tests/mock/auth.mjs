@@ -44,7 +44,12 @@ async function register(accounts, request, response) {
 function letIn(accounts, request, response, status, user) {
   const secret = accounts.beginSession(user, request.headers["user-agent"] ?? "", "127.0.0.1");
   response.setHeader("set-cookie", `session=${secret}; Path=/; HttpOnly; SameSite=Lax`);
-  json(response, status, { user: userView(user) });
+  json(response, status, meView(accounts, user));
+}
+
+function meView(accounts, user) {
+  const { identities, has_password, usage } = accountView(user);
+  return { user: userView(user), identities, has_password, scopes: null, quota: accounts.quotaOf(user), usage };
 }
 
 /** A provider that lets everybody in at once; one that is called `refuses` sends them back. */
@@ -70,8 +75,7 @@ export async function ownAccount(accounts, caller, request, response, url) {
   const route = `${request.method} ${url.pathname}`;
   const [, , area, id, act] = url.pathname.split("/");
   if (route === "GET /api/auth/me") {
-    const { identities, has_password, usage } = accountView(user);
-    json(response, 200, { user: userView(user), identities, has_password, scopes: null, quota: accounts.quotaOf(user), usage });
+    json(response, 200, meView(accounts, user));
   } else if (route === "POST /api/auth/logout") {
     drop(accounts.sessions, (one) => one === session);
     response.setHeader("set-cookie", "session=; Path=/; Max-Age=0");
@@ -114,7 +118,7 @@ export async function ownAccount(accounts, caller, request, response, url) {
     await webhooks(accounts, user, id, act, request, response);
   } else if (url.pathname === "/api/users/names") {
     const needle = (url.searchParams.get("q") ?? "").toLowerCase();
-    const found = [...accounts.users.values()].filter((one) => !one.disabled && one.name.toLowerCase().includes(needle));
+    const found = [...accounts.users.values()].filter((one) => !one.disabled && one.name.toLowerCase().includes(needle) || one.email === needle);
     json(response, 200, { users: found.map(({ id: user_id, name }) => ({ id: user_id, name })) });
   } else {
     return false;
@@ -145,28 +149,33 @@ async function webhooks(accounts, user, id, act, request, response) {
     return json(response, 200, { webhooks: own.map(({ user: _, ...one }) => one) });
   }
   if (id === undefined) {
-    const made = { id: randomUUID(), ...(await bodyJson(request)), enabled: true, created_at_ms: Date.now(), failures: 0 };
+    const asked = await bodyJson(request);
+    if ("enabled" in asked) return problem(response, 422, "invalid-request", "unknown field `enabled`: a new webhook always is");
+    const made = { id: randomUUID(), ...asked, enabled: true, created_at_ms: Date.now(), failures: 0 };
     if (/127\.0\.0\.1|localhost/.test(made.url)) return problem(response, 422, "invalid-request", `url is ${made.url}: an address of the farm's own network; an admin can allow those in the settings`);
     accounts.webhooks.set(made.id, { ...made, user: user.id });
     return json(response, 201, { ...made, secret: newSecret("whsec_") });
   }
   if (!found) return problem(response, 404, "not-found", "there is no such webhook");
   if (act === "test") {
-    accounts.deliveries.unshift({
-      id: accounts.deliveries.length + 1, webhook: id, event: "test", job: null, node: null, created_at_ms: Date.now(), attempts: 1,
-      state: "delivered", status: 204, error: null, next_attempt_at_ms: null, ended_at_ms: Date.now(),
-    });
-    return json(response, 202, {});
+    const waiting = {
+      id: accounts.deliveries.length + 1, event: "test", job: null, node: null, created_at_ms: Date.now(), attempts: 0,
+      state: "waiting", status: null, error: null, next_attempt_at_ms: Date.now(), ended_at_ms: null,
+    };
+    const delivered = { attempts: 1, state: "delivered", status: 204, next_attempt_at_ms: null, ended_at_ms: Date.now() };
+    accounts.deliveries.unshift({ webhook: id, delivery: { ...waiting, ...delivered } });
+    return json(response, 202, waiting);
   }
   if (act === "deliveries") {
-    return json(response, 200, { deliveries: accounts.deliveries.filter((one) => one.webhook === id) });
+    return json(response, 200, { deliveries: accounts.deliveries.filter((one) => one.webhook === id).map((one) => one.delivery) });
   }
   if (request.method === "DELETE") {
     accounts.webhooks.delete(id);
     return none(response);
   }
   Object.assign(found, await bodyJson(request));
-  return json(response, 200, found);
+  const { user: _, ...view } = found;
+  return json(response, 200, view);
 }
 
 function drop(map, which) {

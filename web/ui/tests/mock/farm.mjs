@@ -94,14 +94,14 @@ export class Farm {
     const [first, last] = job.frames.split("-").map(Number);
     for (let frame = first; frame <= (last ?? first); frame += 1) job.tasks.push(task(job.tasks.length, "frame", frame));
     if (job.video) job.tasks.push({ ...task(job.tasks.length, "encode", null), state: "waiting" });
-    if (!quiet) this.#log([{ job: summary(job) }, ...job.tasks.map((one) => ({ task: { job: job.id, ...one } }))]);
+    if (!quiet) this.#log([{ job: summary(job) }, ...job.tasks.map((one) => taskChange(job, one))]);
   }
 
   cancel(job) {
     for (const one of job.tasks) if (["waiting", "pending", "leased"].includes(one.state)) one.state = "cancelled";
     job.state = "cancelled";
     job.finished_at_ms = Date.now();
-    this.#log([{ job: summary(job) }, ...job.tasks.map((one) => ({ task: { job: job.id, ...one } }))]);
+    this.#log([{ job: summary(job) }, ...job.tasks.map((one) => taskChange(job, one))]);
   }
 
   elect(leader) {
@@ -160,16 +160,16 @@ export class Farm {
     const next = job.tasks.find((one) => one.state === "pending" && one.kind === "frame");
     if (held.length >= this.slots || !next) return;
     const took_ms = this.frame_ms * (0.6 + 0.4 * id * Math.random());
-    next.attempts.push(attempt(next.epoch + 1, id, Date.now()));
+    next.attempts.push(attempt(next, next.epoch + 1, id, Date.now()));
     Object.assign(next, { state: "leased", node: id, epoch: next.epoch + 1, begins_at_ms: Date.now(), ends_at_ms: Date.now() + took_ms });
-    this.#log([{ task: { job: job.id, ...next } }, { job: summary(job) }]);
+    this.#log([taskChange(job, next), { job: summary(job) }]);
   }
 
   finish(job, one, quiet = false) {
     const changes = [];
     one.render_ms ??= Math.round((one.ends_at_ms ?? 0) - (one.begins_at_ms ?? 0));
     one.state = "done";
-    Object.assign(one.attempts.at(-1) ?? {}, { state: "done", ended_at_ms: Date.now() });
+    Object.assign(one.attempts.at(-1) ?? {}, { outcome: "committed", ended_at_ms: Date.now(), render_ms: one.render_ms });
     if (one.kind === "frame") {
       const name = `${String(one.frame).padStart(4, "0")}.png`;
       const file = this.#file(job, one.index, "frame", name, "image/png", framePng(one.frame, job.tasks.length));
@@ -185,7 +185,7 @@ export class Farm {
         job.finished_at_ms = Date.now();
       }
     }
-    if (!quiet) this.#log([{ task: { job: job.id, ...one } }, ...changes, { job: summary(job) }]);
+    if (!quiet) this.#log([taskChange(job, one), ...changes, { job: summary(job) }]);
   }
 
   async #encode(job, encode, frames) {
@@ -195,7 +195,7 @@ export class Farm {
     job.video_file = this.#file(job, encode.index, "video", `${job.name}.mp4`, "video/mp4", bytes);
     Object.assign(encode, { state: "done", node: 1, file: job.video_file.id });
     Object.assign(job, { state: "done", finished_at_ms: Date.now(), waiting_for: null });
-    this.#log([{ task: { job: job.id, ...encode } }, { file: job.video_file }, { job: summary(job) }]);
+    this.#log([taskChange(job, encode), { file: job.video_file }, { job: summary(job) }]);
   }
 }
 
@@ -205,7 +205,16 @@ export function summary(job) {
 }
 
 export function whole(job) {
-  return { ...job, ...summary(job), tasks: job.tasks };
+  return { ...job, ...summary(job), tasks: job.tasks.map(taskView) };
+}
+
+/** A task as the API has it: without its attempts, and when the lease will have been enough. */
+function taskView({ attempts, begins_at_ms, ends_at_ms, ...view }) {
+  return view;
+}
+
+function taskChange(job, task) {
+  return { task: { job: job.id, ...taskView(task) } };
 }
 
 function counts(tasks) {
@@ -225,8 +234,11 @@ function task(index, kind, frame) {
   };
 }
 
-export function attempt(epoch, node_id, started_at_ms, end = {}) {
-  return { epoch, node: node_id, state: "running", started_at_ms, ended_at_ms: null, failure: null, log_file: null, ...end };
+export function attempt(of, epoch, node_id, leased_at_ms, end = {}) {
+  return {
+    task: of.index, frame: of.frame, epoch, node: node_id, leased_at_ms, ended_at_ms: null, outcome: "running", render_ms: null,
+    failure: null, reason: null, log_file: null, ...end,
+  };
 }
 
 function node(id, name, web_address, runner) {

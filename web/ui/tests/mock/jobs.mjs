@@ -3,27 +3,34 @@
 import { bodyJson, json, none, problem } from "./http.mjs";
 import { summary, whole } from "./farm.mjs";
 
-const ORDER = ["active", "awaiting_scene", "done", "failed", "cancelled"];
+const ORDER = ["awaiting_scene", "active", "done", "failed", "cancelled"];
+/** Blender prints nothing while it starts. */
+const QUIET_MS = 1_500;
+/** As the node compares; `list` puts the oldest first among equals. */
 const COMPARE = {
   "-created": (a, b) => b.created_at_ms - a.created_at_ms,
   created: (a, b) => a.created_at_ms - b.created_at_ms,
-  name: (a, b) => (a.name.toLowerCase() < b.name.toLowerCase() ? -1 : 1),
-  state: (a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || b.created_at_ms - a.created_at_ms,
-  finished: (a, b) => (b.finished_at_ms ?? -1) - (a.finished_at_ms ?? -1),
+  name: (a, b) => a.name.toLowerCase().localeCompare(b.name.toLowerCase()),
+  state: (a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state),
+  finished: (a, b) => (b.finished_at_ms ?? Number.MAX_SAFE_INTEGER) - (a.finished_at_ms ?? Number.MAX_SAFE_INTEGER),
 };
 
 export function list(farm, caller, url, response, page_size) {
   const asked = (name) => url.searchParams.get(name) ?? "";
-  const states = asked("state").split(",").filter((one) => one !== "");
+  const state = asked("state");
+  if (state !== "" && !ORDER.includes(state)) return problem(response, 422, "invalid-request", `state is '${state}', which is none of a job's`);
   const owner = asked("owner") === "me" ? caller.user.id : asked("owner") === "all" ? "" : asked("owner");
-  const words = asked("q").toLowerCase().split(/\s+/);
+  const part = asked("q").trim().toLowerCase();
   const found = [...farm.jobs.values()].map(summary)
-    .filter((job) => (states.length === 0 || states.includes(job.state)) && (owner === "" || job.owner.id === owner))
-    .filter((job) => words.every((word) => `${job.name} ${job.owner.name} ${job.owner.email}`.toLowerCase().includes(word)))
+    .filter((job) => (state === "" || job.state === state) && (owner === "" || job.owner.id === owner))
+    .filter((job) => job.name.toLowerCase().includes(part))
+    .sort(COMPARE.created)
     .sort(COMPARE[asked("sort") || "-created"]);
-  const first = Number(asked("cursor") || 0);
-  const next = first + page_size;
-  json(response, 200, { jobs: found.slice(first, next), ...(next < found.length ? { next_cursor: String(next) } : {}) });
+  // A page goes on behind the last job of the one before.
+  const first = found.findIndex((job) => job.id === asked("cursor")) + 1;
+  const jobs = found.slice(first, first + page_size);
+  const next = first + page_size < found.length ? jobs.at(-1).id : undefined;
+  return json(response, 200, { jobs, next_cursor: next, next_before: next });
 }
 
 export async function submit(farm, caller, request, response) {
@@ -32,8 +39,8 @@ export async function submit(farm, caller, request, response) {
   if (order.frames && range && Number(range[1]) > Number(range[2])) {
     return problem(response, 422, "bad-frames", `the range ${order.frames} is reversed`);
   }
-  const { id, email, name } = caller.user;
-  return json(response, 201, whole(farm.addJob({ ...order, owner: { id, email, name } })));
+  const { id, name } = caller.user;
+  return json(response, 201, whole(farm.addJob({ ...order, owner: { id, name } })));
 }
 
 export async function job(farm, accounts, request, url, response) {
@@ -44,7 +51,7 @@ export async function job(farm, accounts, request, url, response) {
   if (act === "preview") return download(farm, request, new URL("?inline=1", url), response, sub);
   if (area === "archive") return archive(farm, found, url, response);
   if (area === "shares") return shares(accounts, found, sub, request, response);
-  if (area === "tasks" && act === "attempts") return json(response, 200, { attempts: found.tasks[Number(sub)].attempts ?? [] });
+  if (area === "tasks" && act === "attempts") return json(response, 200, { attempts: found.tasks[Number(sub)].attempts });
   if (area === "tasks" && act === "log") return log(found, found.tasks[Number(sub)], url, response);
   if (area === "files") return json(response, 200, { files: [...farm.files.values()].filter((file) => file.job === id) });
   if (request.method === "GET") return json(response, 200, whole(found));
@@ -100,18 +107,19 @@ async function shares(accounts, found, user_id, request, response) {
   if (!user) return problem(response, 404, "not-found", "there is no such user");
   const { access } = await bodyJson(request);
   of.set(user_id, { user: { id: user_id, name: user.name }, access });
-  return json(response, 200, of.get(user_id));
+  return json(response, 200, { shares: [...of.values()] });
 }
 
 function log(found, one, url, response) {
   const epoch = Number(url.searchParams.get("attempt") ?? one.epoch);
+  const running = one.state === "leased" && one.epoch === epoch;
+  if (running && Date.now() - one.begins_at_ms < QUIET_MS) return problem(response, 404, "no-log", "nothing was printed yet");
   const lines = Array.from({ length: 260 }, (_, at) => `Fra:${one.frame} Mem:${120 + at}.0M | Sample ${at + 1}/260`);
   lines.unshift(`Blender 4.5.3, attempt ${epoch} at ${found.name}`);
   if (one.failure) lines.push(`Error: ${one.failure.message}`);
   if (one.state === "done") lines.push("Saved: the frame");
   const tail = Number(url.searchParams.get("tail") ?? Infinity);
   response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
-  const running = one.state === "leased" && one.epoch === epoch;
   if (url.searchParams.get("follow") !== "1" || !running) return response.end(`${lines.slice(-tail).join("\n")}\n`);
   response.write(`${lines.slice(-tail).slice(0, 20).join("\n")}\n`);
   let at = 0;

@@ -33,18 +33,18 @@ function failed(farm) {
     Object.assign(one, { node: 1 + (one.index % 3), epoch: 1, render_ms: 4_100 });
     if (one.index !== 6) farm.finish(job, one, true);
   }
-  const failure = { kind: "blender_left", message: "Blender was killed by signal 9; most often the machine had too little memory" };
+  const failure = { kind: "crashed", message: "Blender was killed by signal 9; most often the machine had too little memory" };
   job.tasks[6].attempts = [1, 2, 3].map((epoch) => {
     const began_ms = job.started_at_ms + epoch * 20_000;
-    return attempt(epoch, 1 + (epoch % 3), began_ms, { state: "failed", ended_at_ms: began_ms + 9_000, failure });
+    return attempt(job.tasks[6], epoch, 1 + (epoch % 3), began_ms, { outcome: "failed", ended_at_ms: began_ms + 9_000, failure });
   });
   Object.assign(job.tasks[6], {
     state: "failed", failed_attempts: 3, epoch: 3, render_ms: null,
-    failure: { kind: "blender_left", message: "Blender was killed by signal 9 while rendering frame 7; most often the machine had too little memory" },
+    failure: { kind: "crashed", message: "Blender was killed by signal 9 while rendering frame 7; most often the machine had too little memory" },
   });
   Object.assign(job, {
     state: "failed", finished_at_ms: job.started_at_ms + 3 * MINUTE_MS,
-    failure: { kind: "task_failed", message: "frame 7 failed 3 times; the last time Blender was killed by signal 9" },
+    failure: { kind: "crashed", message: "frame 7 failed 3 times; the last time Blender was killed by signal 9" },
   });
 }
 

@@ -37,6 +37,8 @@ export interface Me {
   /** Whether there is a password to sign in with. */
   has_password: boolean;
   identities: Identity[];
+  /** Null but for API tokens. */
+  scopes: Scope[] | null;
   quota: Quota;
   usage: Usage;
 }

@@ -75,6 +75,8 @@ export interface TicketSeen {
   reusable: boolean;
   voter: boolean;
   runner: boolean;
+  /** The node that came with it, where it lets in one. */
+  spent_by: number | null;
 }
 
 export interface Settings {

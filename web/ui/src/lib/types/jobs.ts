@@ -12,7 +12,7 @@ export interface Failure {
 export interface JobSummary {
   id: string;
   name: string;
-  owner: { id: string; email: string | null; name: string };
+  owner: { id: string; name: string };
   state: JobState;
   created_at_ms: number;
   started_at_ms: number | null;
@@ -71,14 +71,18 @@ export interface Job extends JobSummary {
   tasks: Task[];
 }
 
-
-/** One try at a task. */
+/** One lease of a task, and how it ended. */
 export interface Attempt {
+  task: number;
+  frame: number | null;
   epoch: number;
-  node: number | null;
-  state: "running" | "done" | "failed" | "lost" | "cancelled";
-  started_at_ms: number;
+  node: number;
+  leased_at_ms: number;
   ended_at_ms: number | null;
+  outcome: "running" | "committed" | "failed" | "lease_ended" | "cancelled";
+  render_ms: number | null;
   failure: Failure | null;
+  /** Why the lease ended without an outcome. */
+  reason: string | null;
   log_file: string | null;
 }
