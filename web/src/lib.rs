@@ -28,6 +28,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
+mod quota;
 mod routes;
 mod runners;
 mod secrets;
@@ -45,7 +46,7 @@ mod tests;
 
 pub use auth::{
     DiscordConfig, OidcConfig, ProviderConfig, ProviderKind, ProviderUrl, ProviderUrlError,
-    ensure_test_user,
+    ensure_test_user, password_fault,
 };
 pub use blend::{BlendError, SceneError, check_scene};
 pub use connections::{Certificates, TlsFiles};
@@ -55,4 +56,4 @@ pub use neighbours::{NeighbourStream, Neighbours};
 pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};
 pub use server::*;
 pub use views::job_name;
-pub use webhooks::is_public_address;
+pub use webhooks::WebhookReach;

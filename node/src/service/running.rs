@@ -200,6 +200,7 @@ impl Running {
             log: log.clone(),
             switchboard: switchboard.clone(),
             arrivals,
+            webhooks_to_this_machine: options.doors.webhooks_to_this_machine,
         };
         tasks.spawn(duties.run(stop.clone()));
         let http_runners = HttpRunners::default();
@@ -248,6 +249,7 @@ impl Running {
                 copies: options.copies as usize,
                 certificates,
                 trusted_proxies: options.doors.trusted_proxies.clone(),
+                webhooks_to_this_machine: options.doors.webhooks_to_this_machine,
             },
             log: log.clone(),
             content: content.clone(),

@@ -8,6 +8,7 @@ use jiggablend_raft::{File, JobId};
 use super::caller::RunnerCaller;
 use super::leases;
 use crate::app::App;
+use crate::files::DownloadHeaders;
 use crate::files::send;
 use crate::problem::{Problem, ProblemKind};
 
@@ -17,6 +18,7 @@ use crate::problem::{Problem, ProblemKind};
     params(
         ("jobId" = String, Path),
         ("fileName" = String, Path, description = "The file's name, or its `content`"),
+        DownloadHeaders,
     ),
     responses(
         (status = 200, content_type = "application/octet-stream", description = "The file, in its own media type"),
