@@ -78,11 +78,21 @@ async fn people_sign_in_with_google_discord_and_their_studios_own_provider() {
     accounts.dedup();
     assert_eq!(accounts.len(), 3);
 
-    // An address that nobody has verified is not believed.
+    // An address that nobody has verified is not believed, and from these two it signs nobody in.
     for id in ["google", "discord"] {
-        let (_, nora) = signed_in(&farm, id, "nora-unverified").await;
-        assert_eq!(nora["email"], Value::Null, "{id}");
+        let nora = Browser::default();
+        let login = login_url(&farm, 1, id);
+        let callback = nora.sign_in_at_provider(&login, "nora-unverified").await;
+        let status = come_back(&nora, &farm, 1, &callback.unwrap()).await;
+        assert_eq!(status, StatusCode::SEE_OTHER, "{id}");
+        assert_eq!(
+            me(&nora, &farm, 1).await.0,
+            StatusCode::UNAUTHORIZED,
+            "{id}"
+        );
     }
+    let (_, nora) = signed_in(&farm, "oidc", "nora-unverified").await;
+    assert_eq!(nora["email"], Value::Null);
     farm.stop().await.unwrap();
 }
 

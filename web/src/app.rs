@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, NodeId, ProposeError};
+use jiggablend_raft::{Action, Actor, Command, Effect, JobLog, NodeId, Owner, ProposeError};
 use jiggablend_transfer::Content;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,12 +17,22 @@ use crate::auth::{DevicePolls, Limits, Passwords, Providers};
 use crate::events::Feed;
 use crate::files::Previews;
 use crate::metrics::RequestMetrics;
-use crate::runners::Presence;
-use crate::upload::Parts;
+use crate::places::Places;
+use crate::runners::{Presence, Sent};
+use crate::upload::{Parts, Promised};
 use crate::{LiveBoard, Neighbours, RunnerGateway, RunningLogs, TicketMaker, WebConfig, WebServer};
 
-/// Uploads at the same time; each holds a thread that checks its bytes.
+/// Scene files that come in at the same time; each holds a thread that checks its bytes.
 const MAX_UPLOADS: usize = 64;
+/// Of one user.
+const MAX_UPLOADS_EACH: usize = 8;
+/// What HTTP runners send at the same time.
+const MAX_RUNNER_UPLOADS: usize = 64;
+/// One of them.
+const MAX_RUNNER_UPLOADS_EACH: usize = 8;
+/// Runners' pictures that are decoded at the same time: each takes a core, and memory for all its
+/// pixels.
+const MAX_PICTURES: usize = 2;
 /// Archives that are packed at the same time.
 const MAX_ARCHIVES: usize = 32;
 const MAX_EVENT_STREAMS: usize = 4096;
@@ -48,8 +58,12 @@ pub(crate) struct Shared {
     pub(crate) providers: Providers,
     pub(crate) limits: Limits,
     pub(crate) device_polls: DevicePolls,
-    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) uploads: Places<Owner>,
+    pub(crate) promised: Promised,
     pub(crate) parts: Parts,
+    pub(crate) runner_uploads: Places<NodeId>,
+    pub(crate) sent: Sent,
+    pub(crate) pictures: Semaphore,
     pub(crate) archives: Arc<Semaphore>,
     pub(crate) previews: Previews,
     pub(crate) event_streams: Arc<Semaphore>,
@@ -85,8 +99,12 @@ impl App {
             passwords: Passwords::new(),
             limits: Limits::default(),
             device_polls: DevicePolls::default(),
-            uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
+            uploads: Places::new(MAX_UPLOADS, MAX_UPLOADS_EACH),
+            promised: Promised::default(),
             parts,
+            runner_uploads: Places::new(MAX_RUNNER_UPLOADS, MAX_RUNNER_UPLOADS_EACH),
+            sent: Sent::default(),
+            pictures: Semaphore::new(MAX_PICTURES),
             archives: Arc::new(Semaphore::new(MAX_ARCHIVES)),
             previews: Previews::default(),
             event_streams: Arc::new(Semaphore::new(MAX_EVENT_STREAMS)),
@@ -103,7 +121,7 @@ impl App {
     }
 
     pub(crate) fn running_uploads(&self) -> usize {
-        MAX_UPLOADS - self.uploads.available_permits()
+        self.uploads.taken() + self.runner_uploads.taken()
     }
 
     /// Returns when this node's state has what the leader's had when this was called, or when that

@@ -26,6 +26,7 @@ mod neighbours;
 mod openapi;
 mod page;
 mod path;
+mod places;
 mod problem;
 mod query;
 mod quota;

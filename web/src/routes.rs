@@ -40,6 +40,9 @@ pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) access: Access,
+    /// Whether it changes something: a token needs the scope for that, and a browser must send it
+    /// from the farm's own page.
+    pub(crate) changes: bool,
     pub(crate) operation: Operation,
     /// What the operation refers to.
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
@@ -62,6 +65,7 @@ impl Route {
             "{method} {path} changes a job and needs more than JobReader"
         );
         Self {
+            changes: !method.is_safe(),
             method,
             path,
             access,
@@ -69,6 +73,12 @@ impl Route {
             schemas,
             handler,
         }
+    }
+
+    /// For a safe method that changes something all the same.
+    fn changing(mut self) -> Self {
+        self.changes = true;
+        self
     }
 
     /// For bodies of any size: the handler bounds them itself.
@@ -149,7 +159,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::new(JobManager, routes!(upload::upload)).unbounded_body(),
         Route::new(JobReader,  routes!(upload::discover)),
         Route::new(JobReader,  routes!(upload::discover_upload)),
-        Route::new(JobManager, routes!(upload::offset)),
+        Route::new(JobManager, routes!(upload::offset)).changing(),
         Route::new(JobManager, routes!(upload::patch)).unbounded_body(),
         Route::new(JobManager, routes!(upload::remove)),
         Route::new(JobReader,  routes!(files::list)),
@@ -202,6 +212,7 @@ pub(crate) fn router(app: App) -> Router {
         let rule = Rule {
             app: app.clone(),
             access: route.access,
+            changes: route.changes,
         };
         let counted = app.request_metrics.of_route(&route.method, &route.path);
         let guarded = route

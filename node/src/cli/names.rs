@@ -104,7 +104,7 @@ pub async fn account(client: &Client, text: &str) -> Result<Account, CliError> {
     pick(&accounts, text, names, "user", "jiggablend user list").cloned()
 }
 
-/// Somebody to share with, by an e-mail address, a name or an id.
+/// Somebody to share with, by a name or an id; for admins also by an e-mail address.
 pub async fn person(client: &Client, text: &str) -> Result<Person, CliError> {
     if let Ok(id) = text.parse() {
         let name = text.to_owned();
@@ -129,7 +129,7 @@ fn one_person<'a>(found: &'a [Person], text: &str) -> Result<&'a Person, CliErro
     match meant.as_slice() {
         [person] => Ok(person),
         [] => Err(CliError::Refused(format!(
-            "there is nobody like '{text}'; type the whole e-mail address, or a part of the name"
+            "there is nobody like '{text}'; type a part of the name, the user's id, or as an admin the whole e-mail address"
         ))),
         several => {
             let words: Vec<String> = several
@@ -138,7 +138,7 @@ fn one_person<'a>(found: &'a [Person], text: &str) -> Result<&'a Person, CliErro
                 .map(|person| format!("{} ({})", person.name, person.id))
                 .collect();
             Err(CliError::Refused(format!(
-                "'{text}' may be {}; type the e-mail address or the id",
+                "'{text}' may be {}; type the whole name or the id",
                 words.join(", ")
             )))
         }

@@ -44,13 +44,13 @@ impl State {
 /// The words for those commands that are somebody's change. Leases, results, announcements and
 /// what expires by itself are not.
 fn words(action: &Action, effect: &Effect) -> Option<Words> {
-    people(action)
+    people(action, effect)
         .or_else(|| doors(action, effect))
         .or_else(|| jobs(action))
         .or_else(|| farm(action, effect))
 }
 
-fn people(action: &Action) -> Option<Words> {
+fn people(action: &Action, effect: &Effect) -> Option<Words> {
     Some(match action {
         Action::UserCreated {
             user,
@@ -110,6 +110,21 @@ fn people(action: &Action) -> Option<Words> {
             (token.to_string(), detail)
         }
         Action::TokenRevoked { token } => (token.to_string(), String::new()),
+        Action::DeviceSignInApproved { user_code, user } => (
+            user.to_string(),
+            format!("the command line that shows {user_code}"),
+        ),
+        Action::DeviceSignInRefused { user_code } => (
+            user_code.clone(),
+            "the command line that shows it".to_owned(),
+        ),
+        Action::DeviceSignInFinished { device } => match effect {
+            Effect::ApprovedBy(user) => {
+                let detail = format!("as user {user}, at this address");
+                (short(*device), detail)
+            }
+            _ => (short(*device), String::new()),
+        },
         _ => return None,
     })
 }

@@ -11,6 +11,7 @@ use jiggablend_raft::{
 
 use super::cookie;
 use crate::app::App;
+use crate::connections::Connection;
 
 /// API tokens begin so, which is how scanners of leaked secrets find them.
 pub(crate) const API_TOKEN_PREFIX: &str = "jbt_";
@@ -169,17 +170,21 @@ impl Found {
 }
 
 /// A bearer token goes before a cookie; a wrong one is no caller, whatever the cookie says.
-pub(super) fn of_request(app: &App, headers: &HeaderMap, address: IpAddr) -> Option<Caller> {
+pub(super) fn of_request(
+    app: &App,
+    headers: &HeaderMap,
+    connection: &Connection,
+) -> Option<Caller> {
     let now = TimestampMs::now();
     let found = if let Some(authorization) = headers.get(header::AUTHORIZATION) {
         let token = bearer_token(authorization.to_str().ok()?)?;
         let hash = SecretHash::of(token.as_bytes());
         app.log.read(|state| of_token(state, token, hash, now))?
     } else {
-        let hash = cookie::session_of(headers)?;
+        let hash = cookie::session_of(headers, connection.over_tls)?;
         app.log.read(|state| of_session(state, hash, now))?
     };
-    Some(found.at(address))
+    Some(found.at(connection.address))
 }
 
 fn bearer_token(authorization: &str) -> Option<&str> {

@@ -30,8 +30,7 @@ pub(crate) fn new_secret() -> String {
 }
 
 pub(crate) fn session_cookie(secret: String, over_tls: bool) -> Cookie<'static> {
-    let mut cookie = ended_cookie(over_tls);
-    cookie.set_value(secret);
+    let mut cookie = cookie(secret, over_tls);
     cookie.set_max_age(Some(
         SESSION_LIFE.try_into().expect("seven days are in range"),
     ));
@@ -40,20 +39,30 @@ pub(crate) fn session_cookie(secret: String, over_tls: bool) -> Cookie<'static> 
 
 /// Makes the browser forget its session cookie.
 pub(crate) fn ended_cookie(over_tls: bool) -> Cookie<'static> {
-    let name = if over_tls { TLS_NAME } else { PLAIN_NAME };
-    let mut cookie = Cookie::new(name, "");
-    cookie.set_path("/");
-    cookie.set_http_only(true);
-    cookie.set_same_site(SameSite::Lax);
-    cookie.set_secure(over_tls);
+    let mut cookie = cookie(String::new(), over_tls);
     cookie.make_removal();
     cookie
 }
 
-/// The hash of the session that the request's cookie names.
-pub(super) fn session_of(headers: &HeaderMap) -> Option<SecretHash> {
+fn name(over_tls: bool) -> &'static str {
+    if over_tls { TLS_NAME } else { PLAIN_NAME }
+}
+
+fn cookie(value: String, over_tls: bool) -> Cookie<'static> {
+    let mut cookie = Cookie::new(name(over_tls), value);
+    cookie.set_path("/");
+    cookie.set_http_only(true);
+    cookie.set_same_site(SameSite::Lax);
+    cookie.set_secure(over_tls);
+    cookie
+}
+
+/// The hash of the session that the request's cookie names. Over TLS a cookie of the plain name is
+/// nobody's: whoever sits on the way of a plain connection, or on another host of the domain, could
+/// have set it.
+pub(super) fn session_of(headers: &HeaderMap, over_tls: bool) -> Option<SecretHash> {
     let jar = CookieJar::from_headers(headers);
-    let cookie = jar.get(TLS_NAME).or_else(|| jar.get(PLAIN_NAME))?;
+    let cookie = jar.get(name(over_tls))?;
     Some(SecretHash::of(cookie.value().as_bytes()))
 }
 
@@ -73,6 +82,34 @@ mod tests {
         assert!(cookie.starts_with("__Host-jiggablend_session=secret;"));
         assert!(cookie.contains("Secure") && cookie.contains("Path=/"));
         assert!(!cookie.contains("Domain"));
+    }
+
+    #[test]
+    fn a_cookie_says_once_how_long_it_lives() {
+        for over_tls in [false, true] {
+            let living = session_cookie("secret".into(), over_tls).to_string();
+            assert!(!living.contains("Expires"), "{living}");
+            let ended = ended_cookie(over_tls).to_string();
+            assert!(ended.contains("Max-Age=0") && ended.contains("Expires="));
+        }
+    }
+
+    #[test]
+    fn over_tls_only_the_hosts_own_cookie_counts_and_else_only_the_plain_one() {
+        let headers = |cookie: &'static str| {
+            let value = axum::http::HeaderValue::from_static(cookie);
+            HeaderMap::from_iter([(axum::http::header::COOKIE, value)])
+        };
+        let plain = headers("jiggablend_session=a");
+        let of_host = headers("__Host-jiggablend_session=b");
+        let both = headers("jiggablend_session=a; __Host-jiggablend_session=b");
+        let (a, b) = (Some(SecretHash::of(b"a")), Some(SecretHash::of(b"b")));
+        assert_eq!(session_of(&plain, true), None);
+        assert_eq!(session_of(&of_host, true), b);
+        assert_eq!(session_of(&both, true), b);
+        assert_eq!(session_of(&plain, false), a);
+        assert_eq!(session_of(&of_host, false), None);
+        assert_eq!(session_of(&both, false), a);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
-use jiggablend_raft::{Job, JobId, Scope};
+use jiggablend_raft::{Job, JobId, Scope, State as FarmState, TimestampMs};
 
 pub(crate) use caller::{API_TOKEN_PREFIX, Caller, Credential, Identity};
 pub(crate) use cookie::{
@@ -51,12 +51,12 @@ pub(crate) enum Access {
 
 impl Access {
     /// What an API token must be good for.
-    fn scope(self, is_safe: bool) -> Option<Scope> {
+    fn scope(self, changes: bool) -> Option<Scope> {
         match self {
             Self::Public | Self::Metrics | Self::Runner => None,
             Self::Account | Self::Admin => Some(Scope::Admin),
-            _ if is_safe => Some(Scope::Read),
-            _ => Some(Scope::Jobs),
+            _ if changes => Some(Scope::Jobs),
+            _ => Some(Scope::Read),
         }
     }
 }
@@ -66,6 +66,8 @@ impl Access {
 pub(crate) struct Rule {
     pub(crate) app: App,
     pub(crate) access: Access,
+    /// Whether the route changes something; its method alone does not tell.
+    pub(crate) changes: bool,
 }
 
 /// The job of the path, with which the caller may do what the route does.
@@ -87,11 +89,10 @@ pub(crate) async fn guard(
         return Ok(next.run(request).await);
     }
     let headers = request.headers();
-    let caller = caller::of_request(&rule.app, headers, connection.address);
+    let caller = caller::of_request(&rule.app, headers, &connection);
     let has_token = caller.as_ref().is_some_and(Caller::has_token);
-    let is_safe = request.method().is_safe();
     // A connection that is upgraded can do anything afterwards.
-    if (!is_safe || headers.contains_key(header::UPGRADE)) && !has_token {
+    if (rule.changes || headers.contains_key(header::UPGRADE)) && !has_token {
         cross_site::refuse(headers, connection.host.as_deref())?;
     }
     if rule.access == Access::Public {
@@ -101,18 +102,36 @@ pub(crate) async fn guard(
         return Ok(next.run(request).await);
     }
     let caller = caller.ok_or_else(Problem::not_signed_in)?;
-    check_caller(rule.access, is_safe, &caller)?;
-    if let Some(job) = checked_job(&rule, &caller, &params)? {
+    check_caller(rule.access, rule.changes, &caller)?;
+    if let Some(job) = job_of_path(&rule, &caller, &params)? {
         request.extensions_mut().insert(OwnedJob(job));
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
+/// Checks anew what the guard let through, for what goes on long after it: the session may have
+/// ended meanwhile, or the token, the account, its role or the share.
+pub(crate) fn check_again(
+    app: &App,
+    caller: &Caller,
+    access: Access,
+    changes: bool,
+    job: JobId,
+) -> Result<(), Problem> {
+    let now = TimestampMs::now();
+    app.log.read(|state| {
+        let caller = caller.again(state, now);
+        let caller = caller.ok_or_else(Problem::not_signed_in)?;
+        check_caller(access, changes, &caller)?;
+        check_job(state, access, &caller, job)
+    })
+}
+
 /// Whether such a caller may call such a route at all.
-fn check_caller(access: Access, is_safe: bool, caller: &Caller) -> Result<(), Problem> {
+fn check_caller(access: Access, changes: bool, caller: &Caller) -> Result<(), Problem> {
     let refused = |why: &str| Err(Problem::new(ProblemKind::NotAllowed, why));
-    if let Some(scope) = access.scope(is_safe)
+    if let Some(scope) = access.scope(changes)
         && !caller.has_scope(scope)
     {
         let needed = match scope {
@@ -142,8 +161,9 @@ fn check_caller(access: Access, is_safe: bool, caller: &Caller) -> Result<(), Pr
     }
 }
 
-/// The job of the path where the rule is about one. Who may not see it learns nothing of it.
-fn checked_job(
+/// The job of the path where the rule is about one, and the caller may do with it what the rule
+/// says.
+fn job_of_path(
     rule: &Rule,
     caller: &Caller,
     params: &RawPathParams,
@@ -159,22 +179,26 @@ fn checked_job(
         .iter()
         .find_map(|(name, value)| (name == "id").then_some(value))
         .unwrap_or_default();
-    let unknown = || Problem::unknown_job(text);
-    let id: JobId = text.parse().map_err(|_| unknown())?;
-    rule.app.log.read(|state| {
-        let job: Option<&Job> = state.jobs.get(&id);
-        let job = job.filter(|job| caller.may_see(job)).ok_or_else(unknown)?;
-        let may = match rule.access {
-            Access::JobManager => caller.may_manage(job),
-            Access::JobOwner => caller.may_own(job),
-            _ => true,
-        };
-        if may {
-            return Ok(Some(id));
-        }
-        let why = "this job is shared with you, but not for this; ask its owner";
-        Err(Problem::new(ProblemKind::NotAllowed, why))
-    })
+    let id: JobId = text.parse().map_err(|_| Problem::unknown_job(text))?;
+    let checking = |state: &FarmState| check_job(state, rule.access, caller, id);
+    rule.app.log.read(checking).map(|()| Some(id))
+}
+
+/// Who may not see the job learns nothing of it.
+fn check_job(state: &FarmState, access: Access, caller: &Caller, id: JobId) -> Result<(), Problem> {
+    let job: Option<&Job> = state.jobs.get(&id);
+    let job = job.filter(|job| caller.may_see(job));
+    let job = job.ok_or_else(|| Problem::unknown_job(&id.to_string()))?;
+    let may = match access {
+        Access::JobManager => caller.may_manage(job),
+        Access::JobOwner => caller.may_own(job),
+        _ => true,
+    };
+    if may {
+        return Ok(());
+    }
+    let why = "this job is shared with you, but not for this; ask its owner";
+    Err(Problem::new(ProblemKind::NotAllowed, why))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -251,7 +251,9 @@ async fn finish(
     user: UserId,
     name: String,
 ) -> Result<DeviceToken, Problem> {
-    let actor = Actor::User(user);
+    // Who asks has shown a code and is nobody yet: the audit log says for which node, and from
+    // which address, beside whose token it is.
+    let actor = Actor::Node(app.config.node);
     let finished = Action::DeviceSignInFinished { device };
     match app.propose_from(actor, connection.address, finished).await {
         Ok(_) => {}

@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 
 use super::limits::{Door, Try};
 use super::local::invitation_hash;
-use super::providers::{ExternalAccount, Provider};
+use super::providers::{ExternalAccount, Provider, ProviderError};
 use super::sessions;
 use super::sign_in_cookie::{SIGN_IN_LIFE, SignInSecret, ended};
 use crate::access::{Caller, new_secret, refuse_cross_site};
@@ -151,7 +151,7 @@ fn known_provider<'a>(app: &'a App, id: &str) -> Result<&'a Provider, Problem> {
     })
 }
 
-fn provider_failed(provider: &Provider, error: &super::providers::ProviderError) -> Problem {
+fn provider_failed(provider: &Provider, error: &ProviderError) -> Problem {
     tracing::warn!(provider = provider.id, %error, "a sign-in with a provider failed");
     let why = format!(
         "{} did not say who you are; try again, or ask an admin to look at this node's log",
@@ -282,7 +282,7 @@ impl Back<'_> {
             .providers
             .finish(provider, code, secret.secrets(&state))
             .await
-            .map_err(|error| provider_failed(provider, &error))?;
+            .map_err(|error| not_finished(provider, &error))?;
         let cookie = match pending.link_to {
             Some(user) => {
                 self.link(user, account).await?;
@@ -408,6 +408,16 @@ impl Back<'_> {
             .propose_from(Actor::User(user), self.connection.address, registered)
             .await?;
         Ok(user)
+    }
+}
+
+fn not_finished(provider: &Provider, error: &ProviderError) -> Problem {
+    match error {
+        ProviderError::AddressNotVerified(_) => {
+            let why = "the provider does not say that your e-mail address is verified; verify it there and sign in again";
+            Problem::new(ProblemKind::SignInRefused, why)
+        }
+        error => provider_failed(provider, error),
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Door {
     DevicePoll,
     /// Guessing the codes that they show, by one user.
     DeviceCode,
+    /// Messages that one user has webhooks send to try them.
+    WebhookTest,
 }
 
 #[derive(Clone, Copy)]
@@ -52,7 +54,7 @@ struct Allowance {
 impl Door {
     fn allowance(self) -> Allowance {
         let (burst, refill_seconds) = match self {
-            Self::Account | Self::DeviceCode => (10.0, 30),
+            Self::Account | Self::DeviceCode | Self::WebhookTest => (10.0, 30),
             Self::Login | Self::Provider | Self::Runner => (30.0, 2),
             Self::Register => (20.0, 30),
             Self::Device => (20.0, 5),

@@ -128,4 +128,34 @@ mod tests {
         assert!(!verify("nobody", None).await);
         assert!(!verify("x", Some(&"not a hash".to_owned())).await);
     }
+
+    #[tokio::test]
+    async fn no_more_passwords_are_hashed_at_once_than_there_is_memory_for() {
+        let passwords = Passwords::new();
+        let mut held = Vec::new();
+        for _ in 0..HASHES_AT_ONCE {
+            held.push(passwords.permit().await.unwrap());
+        }
+        let mut checking = Box::pin(passwords.verify("x".into(), Some("no hash".into())));
+        let mut hashing = Box::pin(passwords.hash("x".into()));
+        assert!(futures::poll!(&mut checking).is_pending());
+        assert!(futures::poll!(&mut hashing).is_pending());
+        assert_eq!(passwords.hashing.available_permits(), 0);
+        held.pop();
+        assert!(!checking.await.unwrap());
+        assert!(hashing.await.unwrap().starts_with("$argon2id$"));
+    }
+
+    #[tokio::test]
+    async fn whoever_hangs_up_does_not_make_room_for_one_more_hash() {
+        let passwords = Passwords::new();
+        let mut hashing = Box::pin(passwords.hash("x".into()));
+        assert!(futures::poll!(&mut hashing).is_pending());
+        drop(hashing);
+        // The work goes on, and its place stays taken until it is done.
+        let all = passwords.hashing.acquire_many(HASHES_AT_ONCE as u32);
+        let all = tokio::time::timeout(MAX_WAIT, all);
+        assert!(passwords.hashing.available_permits() < HASHES_AT_ONCE);
+        all.await.unwrap().unwrap().forget();
+    }
 }

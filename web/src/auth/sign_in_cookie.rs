@@ -55,8 +55,7 @@ impl SignInSecret {
     }
 
     pub(super) fn cookie(self, over_tls: bool) -> Cookie<'static> {
-        let mut cookie = ended(over_tls);
-        cookie.set_value(self.0);
+        let mut cookie = cookie(self.0, over_tls);
         cookie.set_max_age(Some(
             SIGN_IN_LIFE.try_into().expect("ten minutes are in range"),
         ));
@@ -66,13 +65,18 @@ impl SignInSecret {
 
 /// Makes the browser forget it.
 pub(super) fn ended(over_tls: bool) -> Cookie<'static> {
-    let mut cookie = Cookie::new(name(over_tls), "");
+    let mut cookie = cookie(String::new(), over_tls);
+    cookie.make_removal();
+    cookie
+}
+
+fn cookie(value: String, over_tls: bool) -> Cookie<'static> {
+    let mut cookie = Cookie::new(name(over_tls), value);
     cookie.set_path(PATH);
     cookie.set_http_only(true);
     // The provider sends the browser back by a link; that much Lax allows.
     cookie.set_same_site(SameSite::Lax);
     cookie.set_secure(over_tls);
-    cookie.make_removal();
     cookie
 }
 
@@ -113,6 +117,7 @@ mod tests {
         ] {
             assert!(cookie.contains(part), "{cookie}");
         }
+        assert!(!cookie.contains("Expires"), "{cookie}");
         assert!(
             !SignInSecret::new()
                 .cookie(false)

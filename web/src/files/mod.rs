@@ -1,9 +1,11 @@
-//! A job's files: the list, their bytes, all of them in one [`archive`], and [`preview`]s.
+//! A job's files: the list, their bytes, all of them in one [`archive`], and [`preview`]s; each for
+//! as long as the caller's [`rights`] last.
 
 mod archive;
 mod headers;
 mod preview;
 mod range;
+mod rights;
 
 use axum::Json;
 use axum::body::Body;
@@ -20,8 +22,9 @@ pub(crate) use headers::safe_file_name;
 pub(crate) use preview::{__path_preview, Previews, preview};
 pub(crate) use range::DownloadHeaders;
 use range::Wanted;
+pub(crate) use rights::{StillAllowed, still_reads, while_allowed};
 
-use crate::access::OwnedJob;
+use crate::access::{Caller, OwnedJob};
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
@@ -101,6 +104,7 @@ pub(crate) struct DownloadQuery {
 )]
 pub(crate) async fn download(
     State(app): State<App>,
+    caller: Caller,
     OwnedJob(job): OwnedJob,
     Path((_, id)): Path<(String, String)>,
     ApiQuery(query): ApiQuery<DownloadQuery>,
@@ -109,16 +113,19 @@ pub(crate) async fn download(
 ) -> Result<Response, Problem> {
     let file = find(&app, job, &id)?;
     let is_inline = query.inline.is_some_and(|inline| inline != "0");
-    send(&app, &file, is_inline, &method, &request).await
+    let right = still_reads(&app, &caller, job);
+    send(&app, &file, is_inline, &method, &request, right).await
 }
 
-/// Answers with the file's bytes, or with the range of them that the request wants.
+/// Answers with the file's bytes, or with the range of them that the request wants, for as long as
+/// whoever asked may have them.
 pub(crate) async fn send(
     app: &App,
     file: &File,
     is_inline: bool,
     method: &Method,
     request: &HeaderMap,
+    right: StillAllowed,
 ) -> Result<Response, Problem> {
     let etag = headers::etag(file);
     if range::expects_another(request.get(header::IF_MATCH), &etag) {
@@ -150,7 +157,8 @@ pub(crate) async fn send(
     let range = (status == StatusCode::PARTIAL_CONTENT).then_some(bytes);
     let holders = holders(app, file);
     let bytes = app.content.stream(manifest, &holders, range).await;
-    let body = Body::from_stream(bytes.map_err(|error| unreadable(file, &error))?);
+    let bytes = bytes.map_err(|error| unreadable(file, &error))?;
+    let body = Body::from_stream(while_allowed(bytes, right));
     Ok((status, response_headers, body).into_response())
 }
 

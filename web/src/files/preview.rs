@@ -19,7 +19,7 @@ use utoipa::IntoParams;
 
 use super::range::names_etag;
 use super::{find, headers, stream};
-use crate::access::OwnedJob;
+use crate::access::{Access, Caller, OwnedJob, check_again};
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
@@ -59,6 +59,7 @@ pub(crate) struct PreviewQuery {
 )]
 pub(crate) async fn preview(
     State(app): State<App>,
+    caller: Caller,
     OwnedJob(job): OwnedJob,
     Path((_, id)): Path<(String, String)>,
     ApiQuery(query): ApiQuery<PreviewQuery>,
@@ -82,6 +83,8 @@ pub(crate) async fn preview(
         None => {
             let made = make(&app, &file, format, width_px).await?;
             app.previews.remember(key, made.clone());
+            // It may have waited long for its turn.
+            check_again(&app, &caller, Access::JobReader, false, job)?;
             made
         }
     };

@@ -11,12 +11,12 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
-use jiggablend_raft::{AttemptOutcome, Epoch, FileId, JobId, NodeId, TaskId, TimestampMs};
+use jiggablend_raft::{AttemptOutcome, Epoch, FileId, JobId, NodeId, TaskId};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
-use crate::access::{Caller, OwnedJob};
+use crate::access::{Access, Caller, OwnedJob, check_again};
 use crate::app::App;
 use crate::files;
 use crate::neighbours::forward;
@@ -99,7 +99,7 @@ pub(crate) async fn log(
     let task = TaskId { job, index };
     let (epoch, place) = find(&app, task, query.attempt.map(Epoch))?;
     match place {
-        Place::File(file) => ended(&app, job, file, query.tail).await,
+        Place::File(file) => ended(&app, &caller, job, file, query.tail).await,
         Place::Node(node) if node != app.config.node => {
             let is_in_mesh = app.log.read(|state| {
                 let node = state.nodes.get(&node);
@@ -168,6 +168,7 @@ fn no_log(task: TaskId, why: &str) -> Problem {
 
 async fn ended(
     app: &App,
+    caller: &Caller,
     job: JobId,
     file: FileId,
     count: Option<usize>,
@@ -175,6 +176,8 @@ async fn ended(
     let file = files::find(app, job, &file.to_string())?;
     let bytes = files::stream(app, &file).await?;
     let Some(count) = count else {
+        let right = files::still_reads(app, caller, job);
+        let bytes = files::while_allowed(bytes, right);
         return Ok(plain_text(Body::from_stream(bytes)));
     };
     if file.size_bytes > MAX_LOG_BYTES {
@@ -274,16 +277,9 @@ impl Following {
         }
     }
 
-    fn is_still_allowed(&mut self) -> bool {
-        let now = TimestampMs::now();
-        self.app.log.read(|state| {
-            let Some(caller) = self.caller.again(state, now) else {
-                return false;
-            };
-            self.caller = caller;
-            let job = state.jobs.get(&self.task.job);
-            job.is_some_and(|job| self.caller.may_see(job))
-        })
+    fn is_still_allowed(&self) -> bool {
+        let job = self.task.job;
+        check_again(&self.app, &self.caller, Access::JobReader, false, job).is_ok()
     }
 }
 

@@ -39,7 +39,6 @@ pub(crate) struct NewJob {
     frames: Option<String>,
     #[serde(default)]
     video: bool,
-    id: Option<JobId>,
 }
 
 /// Creates a job, which waits for its scene file.
@@ -56,7 +55,7 @@ pub(crate) async fn create(
     let name = checked_name(&new.name)?;
     let frames = new.frames.as_deref().map(parse_frames).transpose()?;
     let seed = key.seed(&app, &caller, "POST /api/jobs")?;
-    let id = new.id.unwrap_or_else(|| seed.id());
+    let id: JobId = seed.id();
     let created = Action::JobCreated {
         job: id,
         name,
@@ -69,29 +68,12 @@ pub(crate) async fn create(
     match app.propose(&caller, created).await {
         Ok(_) => {}
         // Only this caller with this key can have made that id.
-        Err(ProposeError::Refused(Refusal::Conflict(_))) if new.id.is_none() => {
-            return Err(key_reused());
-        }
+        Err(ProposeError::Refused(Refusal::Conflict(_))) => return Err(key_reused()),
         Err(error) => return Err(error.into()),
     }
-    refuse_taken_id(&app, &caller, id)?;
     let job = look(&app, &caller, id)?;
     let location = format!("/api/jobs/{id}");
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], job).into_response())
-}
-
-/// The same id from the same caller is the same job, asked for again; from another it is a clash.
-fn refuse_taken_id(app: &App, caller: &Caller, id: JobId) -> Result<(), Problem> {
-    let owner = app
-        .log
-        .read(|state| state.jobs.get(&id).map(|job| job.owner));
-    if owner == Some(caller.owner()) {
-        return Ok(());
-    }
-    Err(Problem::new(
-        ProblemKind::Conflict,
-        format!("the id {id} is taken; take a new UUIDv7, or leave the id out"),
-    ))
 }
 
 /// A job may go without a name: then it is called after its scene file.

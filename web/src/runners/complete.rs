@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use jiggablend_raft::{
-    Action, Epoch, Failure, FailureKind, JobId, NewFile, ProposeError, Refusal, SceneFacts,
+    Action, Epoch, Failure, FailureKind, NewFile, ProposeError, Refusal, SceneFacts,
     State as FarmState, TaskState,
 };
 use serde::{Deserialize, Serialize};
@@ -113,7 +113,7 @@ pub(crate) async fn complete(
         }
     };
     if let Some(facts) = completion.scene_facts {
-        inspected(&app, runner, task.job, facts).await?;
+        inspected(&app, runner, lease, facts).await?;
     }
     app.propose_for_node(runner.0, action)
         .await
@@ -136,11 +136,12 @@ pub(crate) async fn complete(
     }))
 }
 
-/// The first word on a scene stands; the speed of a video comes from it.
+/// The first word on a scene stands; the speed of a video comes from it. Only whoever has the lease
+/// now has a word: one that is over changes nothing.
 async fn inspected(
     app: &App,
     runner: RunnerCaller,
-    job: JobId,
+    lease: Lease,
     facts: SceneFactsBody,
 ) -> Result<(), Problem> {
     const SIZES_PX: std::ops::RangeInclusive<u32> = 1..=1_000_000;
@@ -152,11 +153,13 @@ async fn inspected(
         let what = "scene_facts: sizes and frame rates must be from 1 to 1000000";
         return Err(invalid(what.to_owned()));
     }
-    let is_known = app.log.read(|state| {
+    let job = lease.0.job;
+    let is_news = app.log.read(|state| {
         let job = state.jobs.get(&job);
-        job.is_some_and(|job| job.scene_facts.is_some())
+        let is_unknown = job.is_some_and(|job| job.scene_facts.is_none());
+        is_unknown && leases::is_current(state, runner.0, lease)
     });
-    if is_known {
+    if !is_news {
         return Ok(());
     }
     let facts = SceneFacts {

@@ -8,8 +8,7 @@ use jiggablend_raft::{File, JobId};
 use super::caller::RunnerCaller;
 use super::leases;
 use crate::app::App;
-use crate::files::DownloadHeaders;
-use crate::files::send;
+use crate::files::{DownloadHeaders, StillAllowed, send};
 use crate::problem::{Problem, ProblemKind};
 
 /// A file that one of the runner's leases needs, or a range of it.
@@ -41,7 +40,8 @@ pub(crate) async fn download(
             find(&app, runner, &job, &name)?.ok_or_else(unknown)?
         }
     };
-    send(&app, &file, false, &method, &headers).await
+    let right = still_leased(&app, runner, job, name);
+    send(&app, &file, false, &method, &headers, right).await
 }
 
 fn find(app: &App, runner: RunnerCaller, job: &str, name: &str) -> Result<Option<File>, Problem> {
@@ -50,6 +50,12 @@ fn find(app: &App, runner: RunnerCaller, job: &str, name: &str) -> Result<Option
     Ok(app
         .log
         .read(|state| leases::readable_file(state, runner.0, &leases, job, name).cloned()))
+}
+
+/// True for as long as one of the runner's leases needs the file.
+fn still_leased(app: &App, runner: RunnerCaller, job: String, name: String) -> StillAllowed {
+    let app = app.clone();
+    Box::new(move || matches!(find(&app, runner, &job, &name), Ok(Some(_))))
 }
 
 /// The same for what is not there and for what no lease of the runner needs.

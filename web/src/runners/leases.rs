@@ -62,6 +62,13 @@ pub(super) fn is_current(state: &State, runner: NodeId, (task, epoch): Lease) ->
     })
 }
 
+/// True where that lease is the task's current one, whoever has it.
+pub(super) fn is_leased(state: &State, (task, epoch): Lease) -> bool {
+    state
+        .task(task)
+        .is_some_and(|task| task.epoch == epoch && matches!(task.state, TaskState::Leased { .. }))
+}
+
 /// The attempt of that lease, current or ended, where it was the runner's.
 pub(super) fn attempt(state: &State, runner: NodeId, (task, epoch): Lease) -> Option<&Attempt> {
     let job = state.jobs.get(&task.job)?;

@@ -3,8 +3,7 @@
 //! The bytes go to a nameless file first, since a picture can only be checked as a whole; nothing
 //! is kept that is not what the runner said it sends.
 
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::sync::Arc;
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
 use axum::Json;
@@ -12,17 +11,19 @@ use axum::extract::multipart::{Field, Multipart, MultipartRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
-use jiggablend_raft::{ContentId, Epoch, FileId, FileKind, FrameNumber, NewFile, TaskKind};
+use jiggablend_raft::{ContentId, Epoch, FileId, NewFile};
 use jiggablend_transfer::{Chunking, StoreError};
 use serde::Serialize;
 use sha2::Digest as _;
+use tokio::sync::SemaphorePermit;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use super::caller::RunnerCaller;
 use super::handle::{self, Uploaded};
 use super::leases::{Lease, TaskName};
-use super::picture::{ExpectedSize, check_png};
+use super::made::{Made, made_by};
+use super::picture::check_png_of;
 use super::shared::{invalid, refuse_unless_current, task_of};
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
@@ -32,8 +33,8 @@ use crate::upload::holders;
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// How long members are waited for that the copies need.
 const COPY_PATIENCE: Duration = Duration::from_secs(30);
-const MAX_FRAME_BYTES: u64 = 1 << 30;
-const MAX_LOG_BYTES: u64 = 4 << 20;
+/// How long an upload waits for its picture's turn.
+const PICTURE_PATIENCE: Duration = Duration::from_secs(60);
 /// The size of an MP4's first box, and its kind.
 const VIDEO_HEAD_BYTES: usize = 8;
 const MAX_WORD_BYTES: usize = 256;
@@ -79,10 +80,11 @@ pub(crate) async fn upload(
     Path(job): Path<String>,
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<UploadedView>), Problem> {
-    let Ok(_slot) = Arc::clone(&app.uploads).try_acquire_owned() else {
-        let why = "too many files are being sent to this node; try again in a moment";
-        return Err(Problem::new(ProblemKind::Busy, why).retry_after_seconds(5));
-    };
+    let place = app.runner_uploads.take(runner.0);
+    let _place = place.ok_or_else(|| {
+        let why = "too many files are being sent to this node, or too many of this runner's; try again in a moment";
+        Problem::new(ProblemKind::Busy, why).retry_after_seconds(5)
+    })?;
     let mut multipart =
         multipart.map_err(|error| Problem::new(ProblemKind::WrongMediaType, error.body_text()))?;
     let mut words = Words::default();
@@ -101,13 +103,16 @@ pub(crate) async fn upload(
     refuse_unless_current(&app, runner, said.lease).await?;
     let made = made_by(&app, said.lease, said.is_log)?;
 
+    let claim = app.sent.claim(&app, said.lease, said.is_log, said.hash)?;
+
     let spooled = spool(&app, field, made.max_bytes(&app)).await?;
-    let file = checked(spooled, &said.hash, &made).await?;
+    let file = checked(&app, spooled, &said.hash, &made).await?;
     let reader = tokio::fs::File::from_std(file);
     let keeping = app
         .content
         .keep(reader, Chunking::Fixed, app.config.copies, COPY_PATIENCE);
     let kept = keeping.await.map_err(problem_of_store)?;
+    claim.kept();
     // Copying may have taken a while.
     refuse_unless_current(&app, runner, said.lease).await?;
 
@@ -168,7 +173,7 @@ struct Said {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hash {
+pub(super) enum Hash {
     Blake3([u8; 32]),
     Sha256([u8; 32]),
 }
@@ -270,72 +275,6 @@ fn stalled() -> Problem {
     Problem::new(ProblemKind::UploadStalled, why)
 }
 
-/// What the attempt makes, and what must be so for it to count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Made {
-    Frame(FrameNumber, Option<ExpectedSize>),
-    Video,
-    Log,
-}
-
-impl Made {
-    fn kind(self) -> FileKind {
-        match self {
-            Self::Frame(..) => FileKind::Frame,
-            Self::Video => FileKind::Video,
-            Self::Log => FileKind::Log,
-        }
-    }
-
-    fn name(self) -> String {
-        match self {
-            Self::Frame(frame, _) => format!("frame_{:04}.png", frame.0),
-            Self::Video => "video.mp4".to_owned(),
-            Self::Log => "log.txt".to_owned(),
-        }
-    }
-
-    fn media_type(self) -> &'static str {
-        match self {
-            Self::Frame(..) => "image/png",
-            Self::Video => "video/mp4",
-            Self::Log => "text/plain",
-        }
-    }
-
-    fn max_bytes(self, app: &App) -> u64 {
-        match self {
-            Self::Frame(..) => MAX_FRAME_BYTES,
-            Self::Video => app.config.max_upload_bytes,
-            Self::Log => MAX_LOG_BYTES,
-        }
-    }
-}
-
-fn made_by(app: &App, (task, _): Lease, is_log: bool) -> Result<Made, Problem> {
-    if is_log {
-        return Ok(Made::Log);
-    }
-    app.log.read(|state| {
-        let job = state.jobs.get(&task.job);
-        let kind = state.task(task).map(|task| task.kind);
-        match (job, kind) {
-            (Some(job), Some(TaskKind::Frame(frame))) => {
-                let facts = job.scene_facts.as_ref();
-                let expected = facts.map(|facts| ExpectedSize {
-                    width_px: facts.width_px,
-                    height_px: facts.height_px,
-                    // Whether a border crops it is not known here.
-                    tolerance_px: 1,
-                });
-                Ok(Made::Frame(frame, expected))
-            }
-            (Some(_), Some(TaskKind::Encode)) => Ok(Made::Video),
-            _ => Err(Problem::unknown_job(&task.job.to_string())),
-        }
-    })
-}
-
 /// A file of no name, on the disk where the node keeps content, and its hashes.
 struct Spooled {
     file: std::fs::File,
@@ -388,7 +327,12 @@ async fn spool(app: &App, mut field: Field<'_>, max_bytes: u64) -> Result<Spoole
 }
 
 /// The file, from its start, where it is what was said and what the task asks for.
-async fn checked(spooled: Spooled, hash: &Hash, made: &Made) -> Result<std::fs::File, Problem> {
+async fn checked(
+    app: &App,
+    spooled: Spooled,
+    hash: &Hash,
+    made: &Made,
+) -> Result<std::fs::File, Problem> {
     let is_what_was_sent = match hash {
         Hash::Blake3(said) => *said == spooled.blake3,
         Hash::Sha256(said) => *said == spooled.sha256,
@@ -397,35 +341,46 @@ async fn checked(spooled: Spooled, hash: &Hash, made: &Made) -> Result<std::fs::
         let why = "the bytes that came are not those of the hash; send the file again";
         return Err(Problem::new(ProblemKind::WrongHash, why));
     }
+    let turn = match made {
+        Made::Frame(..) => Some(picture_turn(app).await?),
+        Made::Video | Made::Log => None,
+    };
     let (mut file, made) = (spooled.file, *made);
     let checking = spawn_blocking(move || {
         let rewind = |file: &mut std::fs::File| file.seek(SeekFrom::Start(0));
         rewind(&mut file).map_err(|error| unwritable(&error))?;
-        let bytes_to_read = match made {
-            Made::Frame(..) => u64::MAX,
-            Made::Video => VIDEO_HEAD_BYTES as u64,
-            Made::Log => 0,
-        };
-        let mut bytes = Vec::new();
-        let reading = (&mut file).take(bytes_to_read).read_to_end(&mut bytes);
-        reading.map_err(|error| unwritable(&error))?;
         let wrong = |why: String| Problem::new(ProblemKind::WrongPicture, why);
         match made {
             Made::Frame(_, expected) => {
-                check_png(&bytes, expected).map_err(|error| wrong(error.to_string()))?;
+                let reader = BufReader::new(&mut file);
+                check_png_of(reader, expected).map_err(|error| wrong(error.to_string()))?;
             }
             // As much as can be told without decoding it; the runner has done that.
-            Made::Video if bytes.get(4..VIDEO_HEAD_BYTES) != Some(b"ftyp") => {
-                return Err(wrong("the video is no MP4 file".to_owned()));
+            Made::Video => {
+                let mut head = [0; VIDEO_HEAD_BYTES];
+                let is_there = file.read_exact(&mut head).is_ok();
+                if !is_there || head[4..] != *b"ftyp" {
+                    return Err(wrong("the video is no MP4 file".to_owned()));
+                }
             }
-            Made::Video | Made::Log => {}
+            Made::Log => {}
         }
         rewind(&mut file).map_err(|error| unwritable(&error))?;
         Ok(file)
     });
-    checking
-        .await
-        .map_err(|_| Problem::new(ProblemKind::WrongPicture, "the picture cannot be decoded"))?
+    let checked = checking.await;
+    drop(turn);
+    checked.map_err(|_| Problem::new(ProblemKind::WrongPicture, "the picture cannot be decoded"))?
+}
+
+/// The right to decode a picture now.
+async fn picture_turn(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
+    let turn = tokio::time::timeout(PICTURE_PATIENCE, app.pictures.acquire()).await;
+    let turn = turn.map_err(|_| {
+        let why = "this node checks as many pictures as it can; send the file again in a moment";
+        Problem::new(ProblemKind::Busy, why).retry_after_seconds(5)
+    })?;
+    Ok(turn.expect("nobody closes the semaphore"))
 }
 
 fn interrupted() -> Problem {

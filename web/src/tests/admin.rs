@@ -52,6 +52,12 @@ async fn accounts_are_made_changed_and_deleted_by_admins() {
         json!({"users": []}),
         "a part of an address finds nobody"
     );
+    // Nor does a whole one tell anybody but admins who has an account.
+    let whole = format!("/api/users/names?q={OTHER_MEMBER}");
+    let (_, found) = member.get(&whole).await;
+    assert_eq!(found, json!({"users": []}));
+    let (_, found) = admin.get(&whole).await;
+    assert_eq!(found["users"].as_array().unwrap().len(), 1, "{found}");
 
     assert_eq!(admin.delete(&path).await.0, StatusCode::NO_CONTENT);
     assert_eq!(client.get("/api/auth/me").await.0, StatusCode::UNAUTHORIZED);

@@ -108,3 +108,66 @@ async fn codes_cannot_be_guessed_for_long() {
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn the_audit_log_says_who_answered_a_code_and_from_where_the_token_was_taken() {
+    // Behind a proxy, so that the two addresses differ.
+    let node = TestNode::start_with(Setup {
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        ..Setup::default()
+    })
+    .await;
+    let ask = async |client: &Client, from: &str, path: &str, body: Value| {
+        let request = client.request(reqwest::Method::POST, path);
+        answer(request.header("x-forwarded-for", from).json(&body)).await
+    };
+    let (machine, browser) = (node.client(), node.signed_in(MEMBER).await);
+    let (home, elsewhere) = ("198.51.100.7", "203.0.113.9");
+    let mut user_codes = Vec::new();
+    for approve in [false, true] {
+        let (_, codes) = ask(&machine, elsewhere, "/api/auth/device", json!({})).await;
+        let user_code = codes["user_code"].clone();
+        let answered = json!({"user_code": user_code, "approve": approve});
+        let (status, body) = ask(&browser, home, "/api/auth/device/approve", answered).await;
+        assert_eq!(status, StatusCode::NO_CONTENT, "{body}");
+        let poll = json!({"device_code": codes["device_code"]});
+        let (status, body) = ask(&machine, elsewhere, "/api/auth/device/token", poll).await;
+        assert_eq!(status.is_success(), approve, "{body}");
+        user_codes.push(user_code.as_str().unwrap().to_owned());
+    }
+    let member = node.user(MEMBER).to_string();
+    let entry = async |action: &str| {
+        let path = format!("/api/audit?action={action}");
+        let (_, page) = node.operator().get(&path).await;
+        page["entries"][0].clone()
+    };
+    let refused = entry("device_sign_in_refused").await;
+    assert_eq!(refused["actor"]["id"], member.as_str(), "{refused}");
+    assert_eq!(
+        (&refused["from"], &refused["subject"]),
+        (&json!(home), &json!(user_codes[0]))
+    );
+    let approved = entry("device_sign_in_approved").await;
+    assert_eq!(approved["actor"]["id"], member.as_str(), "{approved}");
+    assert_eq!(
+        (&approved["from"], &approved["subject"]),
+        (&json!(home), &json!(member))
+    );
+    assert!(
+        approved["detail"]
+            .as_str()
+            .unwrap()
+            .contains(&user_codes[1])
+    );
+    // Its address is not shown as the user's.
+    for action in ["device_sign_in_finished", "token_created"] {
+        let taken = entry(action).await;
+        assert_eq!(taken["actor"]["kind"], "node", "{taken}");
+        assert_eq!(taken["from"], elsewhere, "{taken}");
+        assert!(
+            taken["detail"].as_str().unwrap().contains(&member),
+            "{taken}"
+        );
+    }
+    node.stop().await;
+}

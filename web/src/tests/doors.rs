@@ -252,3 +252,34 @@ async fn forwarded_headers_count_only_from_configured_proxies() {
     stranger.stop().await;
     proxied.stop().await;
 }
+
+#[tokio::test]
+async fn over_tls_a_session_cookie_of_the_plain_name_signs_nobody_in() {
+    let node = TestNode::start_with(Setup {
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        ..Setup::default()
+    })
+    .await;
+    let login = node
+        .client()
+        .request(Method::POST, "/api/auth/login")
+        .json(&json!({"email": MEMBER, "password": PASSWORD}));
+    let response = login.send().await.unwrap();
+    let cookie = response.headers()["set-cookie"].to_str().unwrap();
+    let (name, rest) = cookie.split_once('=').unwrap();
+    assert_eq!(name, "jiggablend_session");
+    let secret = rest.split(';').next().unwrap().to_owned();
+    let me = async |name: &str, proto: &str| {
+        let request = node.client().request(Method::GET, "/api/auth/me");
+        let request = request
+            .header("cookie", format!("{name}={secret}"))
+            .header("x-forwarded-proto", proto);
+        request.send().await.unwrap().status()
+    };
+    let of_host = "__Host-jiggablend_session";
+    assert_eq!(me(name, "http").await, StatusCode::OK);
+    assert_eq!(me(name, "https").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(me(of_host, "https").await, StatusCode::OK);
+    assert_eq!(me(of_host, "http").await, StatusCode::UNAUTHORIZED);
+    node.stop().await;
+}

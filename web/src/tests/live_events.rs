@@ -416,3 +416,37 @@ async fn streams_end_when_the_web_port_stops() {
     assert_eq!(events.next().await, None);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_stream_shows_nothing_any_more_of_what_its_caller_may_not_see_any_more() {
+    let node = TestNode::start().await;
+    let owner = node.signed_in(MEMBER).await;
+    let other = node.signed_in(OTHER_MEMBER).await;
+    let user = node.user(OTHER_MEMBER);
+    let shared = owner.new_job(&json!({"name": "shared"})).await;
+    owner.share(&shared, user, "view").await;
+    let mut events = Events::open(&other, "", None).await;
+    let (status, _) = owner.upload(&shared, scene(1, 1, 10)).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_eq!(job_names(&events.next_named("change").await), ["shared"]);
+
+    let path = format!("/api/jobs/{shared}/shares/{user}");
+    assert_eq!(owner.delete(&path).await.0, StatusCode::NO_CONTENT);
+    let (status, _) = owner.delete(&format!("/api/jobs/{shared}")).await;
+    assert_eq!(status, StatusCode::OK);
+    other.new_job(&json!({"name": "own"})).await;
+    assert_eq!(job_names(&events.next_named("change").await), ["own"]);
+
+    // An admin sees all, until they are none.
+    let role = jiggablend_raft::UserChange::Role;
+    node.change_user(OTHER_MEMBER, role(jiggablend_raft::UserRole::Admin))
+        .await;
+    owner.new_job(&json!({"name": "seen"})).await;
+    assert_eq!(job_names(&events.next_named("change").await), ["seen"]);
+    node.change_user(OTHER_MEMBER, role(jiggablend_raft::UserRole::Member))
+        .await;
+    owner.new_job(&json!({"name": "unseen"})).await;
+    other.new_job(&json!({"name": "own again"})).await;
+    assert_eq!(job_names(&events.next_named("change").await), ["own again"]);
+    node.stop().await;
+}

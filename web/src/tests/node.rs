@@ -310,6 +310,11 @@ impl TestNode {
             .sum()
     }
 
+    /// Where unfinished uploads lie.
+    pub(super) fn uploads_folder(&self) -> std::path::PathBuf {
+        self.node.uploads(NODE)
+    }
+
     /// Stops the web port, and shows that it stops in time.
     pub(super) async fn stop_web(&mut self) {
         self.web.stop().await;

@@ -137,6 +137,46 @@ async fn an_address_that_the_provider_did_not_verify_is_not_used() {
 }
 
 #[tokio::test]
+async fn google_must_say_that_the_address_is_verified() {
+    let provider = TestProvider::start().await;
+    let node = TestNode::start_with(Setup {
+        providers: vec![provider.config("google", PUBLIC)],
+        ..Setup::default()
+    })
+    .await;
+    let settings = Settings {
+        registration: Registration::Open,
+        ..Settings::default()
+    };
+    node.propose(Action::SettingsChanged { settings }).await;
+    let users_before = node.log.read(|state| state.users.len());
+    for (verified, expected) in [
+        (json!(false), "/?error=sign-in-refused"),
+        (json!("true"), "/?error=sign-in-refused"),
+        (Value::Null, "/?error=sign-in-refused"),
+        (json!(true), "/"),
+        // Nor may somebody who has an account lose that.
+        (json!(false), "/?error=sign-in-refused"),
+    ] {
+        let browser = node.browser();
+        let to = location(browser.request(Method::GET, "/api/auth/google/login")).await;
+        let address: Url = to.parse().unwrap();
+        let code = provider.approve(&address, "grace", |claims| {
+            claims["email_verified"] = verified.clone();
+        });
+        let state = state_of(&address);
+        let path = format!("/api/auth/google/callback?code={code}&state={state}");
+        let to = location(browser.request(Method::GET, &path)).await;
+        assert_eq!(to, expected, "{verified}");
+        let is_in = browser.get("/api/auth/me").await.0 == StatusCode::OK;
+        assert_eq!(is_in, verified == json!(true));
+    }
+    let users = node.log.read(|state| state.users.len());
+    assert_eq!(users, users_before + 1);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn the_redirect_address_is_the_configured_one_whatever_the_host_header_says() {
     let provider = TestProvider::start().await;
     let node = farm_with(&provider, Registration::Open).await;

@@ -317,3 +317,141 @@ async fn admins_see_all_runners_and_how_they_are_reached() {
     assert!(list.to_string().contains("\"idle\""), "{list}");
     node.stop().await;
 }
+
+/// A runner with a lease for the first frame of a job.
+async fn a_lease(node: &TestNode, runner: NodeId) -> TaskId {
+    let owner = node.signed_in(MEMBER).await;
+    let job = owner.new_job(&json!({"frames": "1-2"})).await;
+    let (status, file) = owner.upload(&job, scene(1, 2, 100)).await;
+    assert_eq!(status, StatusCode::CREATED, "{file}");
+    let task = TaskId {
+        job: job.parse().unwrap(),
+        index: 0,
+    };
+    node.propose(Action::TasksLeased {
+        node: runner,
+        leases: vec![(task, Epoch(1))],
+    })
+    .await;
+    task
+}
+
+fn facts(width_px: u32) -> Value {
+    json!({
+        "blender_version": "3.4.1", "engine": "CYCLES", "width_px": width_px, "height_px": 36,
+        "fps_numerator": 24, "fps_denominator": 1,
+    })
+}
+
+#[tokio::test]
+async fn a_lease_that_is_over_says_nothing_of_the_scene() {
+    let node = TestNode::start().await;
+    let (id, runner) = a_runner(&node).await;
+    let task = a_lease(&node, id).await;
+    let path = format!("/api/runner/tasks/{}.0/complete", task.job);
+    let known = || {
+        node.log
+            .read(|state| state.jobs[&task.job].scene_facts.clone())
+    };
+    let fail = |epoch: u32, width_px: u32| {
+        json!({
+            "epoch": epoch, "scene_facts": facts(width_px),
+            "failure": {"kind": "crashed", "message": "it crashed"},
+        })
+    };
+    node.propose(Action::LeasesEnded {
+        leases: vec![(task, Epoch(1))],
+        reason: jiggablend_raft::LeaseEnd::NodeLost,
+    })
+    .await;
+    let (status, body) = runner.post(&path, &fail(1, 64)).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{body}");
+    assert_eq!(problem(&body), "stale-lease");
+    assert_eq!(known(), None, "a lease that is over changes nothing");
+
+    node.propose(Action::TasksLeased {
+        node: id,
+        leases: vec![(task, Epoch(2))],
+    })
+    .await;
+    let (status, body) = runner.post(&path, &fail(1, 64)).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{body}");
+    assert_eq!(known(), None);
+    let (status, body) = runner.post(&path, &fail(2, 128)).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(known().unwrap().width_px, 128);
+    node.stop().await;
+}
+
+fn png(shade: u8) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let pixel = image::Rgb([shade; 3]);
+    let picture = image::RgbImage::from_pixel(64, 36, pixel);
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+async fn send(runner: &Client, task: TaskId, kind: &str, bytes: &[u8]) -> (StatusCode, Value) {
+    let form = reqwest::multipart::Form::new()
+        .text("task", format!("{}.{}", task.job, task.index))
+        .text("epoch", "1")
+        .text("kind", kind.to_owned())
+        .text("blake3", blake3::hash(bytes).to_hex().to_string())
+        .part("file", reqwest::multipart::Part::bytes(bytes.to_vec()));
+    let path = format!("/api/runner/files/{}/upload", task.job);
+    answer(runner.request(Method::POST, &path).multipart(form)).await
+}
+
+#[tokio::test]
+async fn a_lease_has_one_output_and_one_log() {
+    let node = TestNode::start().await;
+    let (id, runner) = a_runner(&node).await;
+    let task = a_lease(&node, id).await;
+    // What is refused is not the one.
+    let (status, body) = send(&runner, task, "output", b"no picture").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    for (kind, first, second) in [
+        ("output", png(1), png(2)),
+        ("log", b"one".to_vec(), b"two".to_vec()),
+    ] {
+        let (status, sent) = send(&runner, task, kind, &first).await;
+        assert_eq!(status, StatusCode::CREATED, "{sent}");
+        let used = node.content().store().used_bytes();
+        let (status, body) = send(&runner, task, kind, &second).await;
+        assert_eq!(status, StatusCode::CONFLICT, "{body}");
+        assert_eq!(problem(&body), "conflict");
+        assert_eq!(node.content().store().used_bytes(), used);
+        // Its answer was lost: the same again.
+        let (status, again) = send(&runner, task, kind, &first).await;
+        assert_eq!(status, StatusCode::CREATED, "{again}");
+        assert_eq!(again["content"], sent["content"]);
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_output_that_is_larger_than_its_picture_can_be_is_not_taken_in() {
+    let node = TestNode::start().await;
+    let (id, runner) = a_runner(&node).await;
+    let task = a_lease(&node, id).await;
+    let facts = jiggablend_raft::SceneFacts {
+        blender_version: "3.4.1".into(),
+        engine: "CYCLES".into(),
+        width_px: 64,
+        height_px: 36,
+        fps_numerator: 24,
+        fps_denominator: 1,
+    };
+    let job = task.job;
+    node.propose(Action::SceneInspected { job, facts }).await;
+    let mut bloated = png(1);
+    bloated.resize(20 << 20, 0);
+    let (status, body) = send(&runner, task, "output", &bloated).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{body}");
+    assert_eq!(problem(&body), "too-large");
+    let (status, body) = send(&runner, task, "output", &png(1)).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    node.stop().await;
+}

@@ -100,6 +100,37 @@ async fn guessing_ends_in_a_pause() {
 }
 
 #[tokio::test]
+async fn one_address_does_not_guess_through_many_accounts() {
+    let node = TestNode::start_with(Setup {
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        ..Setup::default()
+    })
+    .await;
+    let client = node.client();
+    let login = async |email: String, from: &str| {
+        let request = client
+            .request(Method::POST, "/api/auth/login")
+            .header("x-forwarded-for", from)
+            .json(&json!({"email": email, "password": "a guess"}));
+        request.send().await.unwrap()
+    };
+    for number in 0..30 {
+        let email = format!("somebody{number}@example.org");
+        let status = login(email, "203.0.113.5").await.status();
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{number}");
+    }
+    let refused = login("another@example.org".into(), "203.0.113.5").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+    // What a client says of itself before the proxy's own word changes nothing.
+    let spoofed = login("another@example.org".into(), "198.51.100.1, 203.0.113.5").await;
+    assert_eq!(spoofed.status(), StatusCode::TOO_MANY_REQUESTS);
+    let elsewhere = login("another@example.org".into(), "198.51.100.7").await;
+    assert_eq!(elsewhere.status(), StatusCode::UNAUTHORIZED);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn the_owner_of_the_machine_signs_in_with_its_nodes_token() {
     let node = TestNode::start().await;
     let (status, me) = node.operator().get("/api/auth/me").await;

@@ -46,12 +46,12 @@ async fn on_every_route_a_token_needs_the_scope_of_its_rule() {
         clients.push((scope, node.client().with_token(&token)));
     }
     for route in table() {
-        let needed = match (route.access, route.method.is_safe()) {
+        let needed = match (route.access, route.changes) {
             (Access::Public | Access::Runner, _) => continue,
             (Access::Metrics, _) => ["metrics", "admin"],
             (Access::Account | Access::Admin, _) => ["admin", "admin"],
-            (_, true) => ["read", "read"],
-            (_, false) => ["jobs", "jobs"],
+            (_, false) => ["read", "read"],
+            (_, true) => ["jobs", "jobs"],
         };
         let path = route.path.replace("{id}", &nowhere);
         for (scope, client) in &clients {

@@ -142,3 +142,77 @@ async fn a_webhook_into_the_farms_own_network_or_of_all_jobs_is_refused() {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_token_without_the_admin_scope_makes_nothing_of_a_webhook_that_is_told_of_all_jobs() {
+    let node = TestNode::start().await;
+    let admin = node.signed_in(ADMIN).await;
+    let mut all = hook();
+    all["all_jobs"] = json!(true);
+    let (status, made) = admin.post("/api/webhooks", &all).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let path = format!("/api/webhooks/{}", made["id"].as_str().unwrap());
+    let (_, before) = admin.get(&path).await;
+    let reader = admin.with_scope("read").await;
+    let jobs = admin.with_scope("jobs").await;
+    for change in [
+        json!({"url": "https://elsewhere.example/"}),
+        json!({"enabled": false}),
+        json!({"name": "mine"}),
+        json!({"events": ["job_started"]}),
+        json!({"all_jobs": true}),
+        json!({"all_jobs": false}),
+        json!({}),
+    ] {
+        let (status, body) = jobs.patch(&path, &change).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{change}: {body}");
+    }
+    let deliveries = format!("{path}/deliveries");
+    assert_eq!(reader.get(&deliveries).await.0, StatusCode::FORBIDDEN);
+    let test = jobs.post(&format!("{path}/test"), &json!({})).await;
+    assert_eq!(test.0, StatusCode::FORBIDDEN);
+    assert_eq!(jobs.delete(&path).await.0, StatusCode::FORBIDDEN);
+    let (_, after) = admin.get(&path).await;
+    assert_eq!(before, after);
+
+    // What it was told stays untold when it is told of one's own jobs only.
+    let member = node.signed_in(MEMBER).await;
+    let job = member.new_job(&json!({"name": "theirs"})).await;
+    let mut cancelled = before["events"].clone();
+    cancelled
+        .as_array_mut()
+        .unwrap()
+        .push(json!("job_cancelled"));
+    let (status, body) = admin.patch(&path, &json!({"events": cancelled})).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let (status, body) = member.delete(&format!("/api/jobs/{job}")).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let (_, told) = admin.get(&deliveries).await;
+    assert_eq!(told["deliveries"][0]["job"], job.as_str(), "{told}");
+    let (status, _) = admin.patch(&path, &json!({"all_jobs": false})).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, told) = reader.get(&deliveries).await;
+    assert_eq!((status, told), (StatusCode::OK, json!({"deliveries": []})));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_is_tried_ten_times_and_then_now_and_then() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let (_, made) = client.post("/api/webhooks", &hook()).await;
+    let path = format!("/api/webhooks/{}/test", made["id"].as_str().unwrap());
+    let test = async |client: &Client| {
+        let request = client.request(Method::POST, &path);
+        request.send().await.unwrap()
+    };
+    for _ in 0..10 {
+        assert_eq!(test(&client).await.status(), StatusCode::ACCEPTED);
+    }
+    let refused = test(&client).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+    // Somebody else's tries are their own.
+    assert_eq!(test(&node.operator()).await.status(), StatusCode::ACCEPTED);
+    node.stop().await;
+}

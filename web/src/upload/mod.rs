@@ -4,22 +4,21 @@
 
 mod multipart;
 mod parts;
+mod promised;
 mod scene;
 mod tus;
 mod tus_headers;
-
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use jiggablend_raft::{FileId, JobId};
+use jiggablend_raft::{FileId, JobId, Owner};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 pub(crate) use parts::{Parts, sweep_parts};
+pub(crate) use promised::Promised;
 pub(crate) use scene::holders;
 pub(crate) use tus::{
     __path_discover, __path_discover_upload, __path_offset, __path_patch, __path_remove, discover,
@@ -28,9 +27,11 @@ pub(crate) use tus::{
 
 use crate::access::{Caller, OwnedJob};
 use crate::app::App;
+use crate::places::Place;
 use crate::problem::{Problem, ProblemKind};
 use crate::views::FileView;
 use multipart::SceneUpload;
+use promised::Promise;
 use scene::NewScene;
 use tus_headers::CreationHeaders;
 
@@ -61,11 +62,11 @@ pub(crate) async fn upload(
     if tus_headers::is_tus(request.headers()) {
         return tus::create(&app, job, request.headers());
     }
-    let _slot = slot(&app)?;
+    let _place = place(&app, &caller)?;
     let max_bytes = app.config.max_upload_bytes;
     let least_bytes = multipart::least_length(request.headers(), max_bytes)?;
     scene::refuse_by_state(&app, job)?;
-    scene::refuse_by_quota(&app, job, least_bytes)?;
+    let promise = Promise::of(&app, job, least_bytes)?;
     let mut multipart = Multipart::from_request(request, &app)
         .await
         .map_err(|error| Problem::new(ProblemKind::WrongMediaType, error.body_text()))?;
@@ -81,7 +82,8 @@ pub(crate) async fn upload(
         id: FileId::new(),
         name: multipart::file_name(&field),
     };
-    let given = scene::give(&app, &caller, job, scene, multipart::pieces(&mut field)).await;
+    let pieces = multipart::pieces(&mut field);
+    let given = scene::give(&app, &caller, job, scene, pieces, Some(promise)).await;
     match given {
         Ok(file) => Ok((StatusCode::CREATED, Json(Uploaded::File(file))).into_response()),
         Err(problem) => {
@@ -92,9 +94,9 @@ pub(crate) async fn upload(
 }
 
 /// One of the uploads that this node takes at a time.
-fn slot(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(&app.uploads).try_acquire_owned().map_err(|_| {
-        let why = "too many files are being sent to this node; try again in a moment";
+fn place(app: &App, caller: &Caller) -> Result<Place<Owner>, Problem> {
+    app.uploads.take(caller.owner()).ok_or_else(|| {
+        let why = "too many files are being sent to this node, or too many of yours; try again in a moment";
         Problem::new(ProblemKind::Busy, why).retry_after_seconds(5)
     })
 }

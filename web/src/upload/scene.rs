@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::io::StreamReader;
 
-use crate::access::Caller;
+use super::promised::Promise;
+use crate::access::{Access, Caller, check_again};
 use crate::app::App;
 use crate::blend::{BlendCheck, BlendError, BlendFacts};
 use crate::problem::{Problem, ProblemKind};
@@ -68,17 +69,19 @@ pub(super) struct NewScene {
 }
 
 /// Keeps the bytes on R nodes, if they are a whole .blend, and gives them to the job, which starts.
-/// Where that fails nothing of the file is left behind, and the job still waits.
+/// Where that fails nothing of the file is left behind, and the job still waits. `promise` is what
+/// the file may take of its owner's quota, where that is not known to be enough.
 pub(super) async fn give(
     app: &App,
     caller: &Caller,
     job: JobId,
     scene: NewScene,
     pieces: impl Stream<Item = Result<Bytes, UploadError>> + Unpin + Send,
+    mut promise: Option<Promise>,
 ) -> Result<FileView, Problem> {
     let limits = Limits {
         node_bytes: app.config.max_upload_bytes,
-        quota_bytes: quota_left(app, job),
+        promise: promise.as_mut(),
     };
     let (kept, facts) = keep(app, limits, pieces).await?;
     let id = scene.id;
@@ -92,6 +95,8 @@ pub(super) async fn give(
         holders: holders(app, &kept),
     };
     let scene_frames = scene_frames(app, job, &facts)?;
+    // The bytes may have taken hours.
+    check_again(app, caller, Access::JobManager, true, job)?;
     let added = Action::SceneAdded {
         job,
         file,
@@ -168,7 +173,7 @@ pub(super) fn empty_file() -> Problem {
 /// Stores the bytes on R nodes, if they are a whole .blend.
 async fn keep(
     app: &App,
-    limits: Limits,
+    limits: Limits<'_>,
     pieces: impl Stream<Item = Result<Bytes, UploadError>> + Unpin + Send,
 ) -> Result<(Kept, BlendFacts), Problem> {
     let mut facts = None;
@@ -191,14 +196,14 @@ async fn keep(
 /// what the check found.
 fn checked_pieces<'a>(
     pieces: impl Stream<Item = Result<Bytes, UploadError>> + Unpin + Send + 'a,
-    limits: Limits,
+    limits: Limits<'a>,
     facts: &'a mut Option<BlendFacts>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'a {
     let checking = Checking::start(limits.node_bytes.saturating_mul(MAX_UNPACKED_RATIO));
-    let start = (pieces, checking, facts, 0_u64);
+    let start = (pieces, checking, limits, facts, 0_u64);
     futures::stream::try_unfold(
         start,
-        move |(mut pieces, mut checking, facts, total)| async move {
+        async |(mut pieces, mut checking, mut limits, facts, total)| {
             let Some(piece) = pieces.next().await else {
                 *facts = Some(checking.finish().await?);
                 return Ok(None);
@@ -207,32 +212,29 @@ fn checked_pieces<'a>(
             let total = total + piece.len() as u64;
             limits.check(total)?;
             checking.push(piece.clone()).await?;
-            Ok(Some((piece, (pieces, checking, facts, total))))
+            Ok(Some((piece, (pieces, checking, limits, facts, total))))
         },
     )
     .map(|piece: Result<Bytes, UploadError>| piece.map_err(io::Error::other))
 }
 
 /// How many bytes a file may have.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
+struct Limits<'a> {
     /// What this node takes.
     node_bytes: u64,
-    /// What the owner's quota has left.
-    quota_bytes: Option<u64>,
+    /// What the owner's quota lets it have.
+    promise: Option<&'a mut Promise>,
 }
 
-impl Limits {
-    fn check(self, total_bytes: u64) -> Result<(), UploadError> {
+impl Limits<'_> {
+    fn check(&mut self, total_bytes: u64) -> Result<(), UploadError> {
         if total_bytes > self.node_bytes {
             let max_bytes = self.node_bytes;
             return Err(UploadError::TooLarge { max_bytes });
         }
-        match self.quota_bytes {
-            Some(left_bytes) if total_bytes > left_bytes => {
-                Err(UploadError::OverQuota { left_bytes })
-            }
-            _ => Ok(()),
+        match &mut self.promise {
+            Some(promise) => promise.grow_to(total_bytes),
+            None => Ok(()),
         }
     }
 }

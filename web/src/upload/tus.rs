@@ -22,13 +22,14 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::parts::{Part, PartWriter, PartsError, Record, UploadId};
+use super::promised::Promise;
 use super::scene::{self, MAX_PAUSE, NewScene, UploadError};
 use super::tus_headers::{
     EXTENSIONS, TUS_EXTENSION, TUS_MAX_SIZE, TUS_RESUMABLE, TUS_VERSION, UPLOAD_EXPIRES,
     UPLOAD_LENGTH, UPLOAD_OFFSET, VERSION, VersionHeader, check_piece_type, check_version,
     file_name, http_date, number,
 };
-use super::{Uploaded, slot};
+use super::{Uploaded, place};
 use crate::access::{Caller, OwnedJob};
 use crate::app::App;
 use crate::neighbours::forward;
@@ -94,7 +95,8 @@ pub(super) fn create(app: &App, job: JobId, headers: &HeaderMap) -> Result<Respo
         return Err(scene::empty_file());
     }
     scene::refuse_by_state(app, job)?;
-    refuse_by_quota(app, job, length_bytes)?;
+    // Until the upload itself is counted.
+    let _promise = Promise::of(app, job, length_bytes)?;
     let id = UploadId {
         node: app.config.node,
         file: FileId::new(),
@@ -125,18 +127,6 @@ pub(super) fn create(app: &App, job: JobId, headers: &HeaderMap) -> Result<Respo
         expires_at_ms: expires_at,
     };
     Ok((StatusCode::CREATED, headers, Json(Uploaded::Upload(view))).into_response())
-}
-
-/// What the owner has begun to send to this node counts too.
-fn refuse_by_quota(app: &App, job: JobId, length_bytes: u64) -> Result<(), Problem> {
-    let promised_bytes = app.log.read(|state| {
-        let owner = state.jobs.get(&job).map(|job| job.owner);
-        app.parts.promised_bytes(|other| {
-            let other = state.jobs.get(&other).map(|job| job.owner);
-            other.is_some() && other == owner
-        })
-    });
-    scene::refuse_by_quota(app, job, length_bytes.saturating_add(promised_bytes))
 }
 
 /// How much of the file has come.
@@ -193,7 +183,7 @@ pub(crate) async fn patch(
     check_piece_type(request.headers())?;
     let from_bytes = number(request.headers(), &UPLOAD_OFFSET)?;
     let part = find(&app, job, id)?;
-    let slot = slot(&app)?;
+    let place = place(&app, &caller)?;
     let taken_over = part.take_over();
     let Ok(alone) = tokio::time::timeout(MAX_PAUSE, part.writing.clone().lock_owned()).await else {
         return Err(busy(&part));
@@ -211,7 +201,7 @@ pub(crate) async fn patch(
     let body = request.into_body();
     let receiver = app.clone();
     let receiving = app.tasks.spawn(async move {
-        let (_alone, _slot) = (alone, slot);
+        let (_alone, _place) = (alone, place);
         receive(&receiver, &part, body, taken_over).await?;
         let record = part.record();
         if record.offset_bytes == record.length_bytes {
@@ -346,12 +336,14 @@ impl Receiving {
 /// stays, and an empty piece at its end tries again.
 async fn finish(app: &App, caller: &Caller, part: &Arc<Part>) -> Result<(), Problem> {
     let record = part.record();
+    // It was promised its bytes when it began; the quota may be another one since.
+    scene::refuse_by_quota(app, record.job, record.length_bytes)?;
     let scene = NewScene {
         id: part.id.file,
         name: record.name,
     };
     let pieces = read_part(app.parts.bytes_path(part.id)).await;
-    let given = scene::give(app, caller, record.job, scene, pieces).await;
+    let given = scene::give(app, caller, record.job, scene, pieces, None).await;
     let (parts, part) = (app.parts.clone(), Arc::clone(part));
     match given {
         Ok(_) => blocking(move || parts.finish(&part)).await,

@@ -6,6 +6,7 @@ use jiggablend_raft::{User, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::access::Caller;
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
@@ -17,7 +18,7 @@ const MAX_QUERY_CHARS: usize = 100;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NameQuery {
-    /// A part of a name, or a whole e-mail address.
+    /// A part of a name; for admins also a whole e-mail address.
     #[param(min_length = 1, max_length = 100)]
     q: String,
 }
@@ -40,6 +41,7 @@ pub(crate) struct UserName {
 )]
 pub(crate) async fn find(
     State(app): State<App>,
+    caller: Caller,
     ApiQuery(query): ApiQuery<NameQuery>,
 ) -> Result<Json<UserNames>, Problem> {
     let wanted = query.q.trim().to_lowercase();
@@ -48,7 +50,9 @@ pub(crate) async fn find(
         return Err(Problem::new(ProblemKind::InvalidRequest, why));
     }
     let users = app.log.read(|state| {
-        let found = state.users.values().filter(|user| is_meant(user, &wanted));
+        let by_address = caller.is_admin();
+        let users = state.users.values();
+        let found = users.filter(|user| is_meant(user, &wanted, by_address));
         found
             .take(MAX_FOUND)
             .map(|user| UserName {
@@ -60,8 +64,9 @@ pub(crate) async fn find(
     Ok(Json(UserNames { users }))
 }
 
-/// A part of an address finds nobody: it would tell the rest, letter by letter.
-fn is_meant(user: &User, wanted: &str) -> bool {
-    let has_address = user.email.as_deref().is_some_and(|email| email == wanted);
+/// A part of an address finds nobody: it would tell the rest, letter by letter. A whole one finds
+/// somebody only for admins: others would learn who has an account here.
+fn is_meant(user: &User, wanted: &str, by_address: bool) -> bool {
+    let has_address = by_address && user.email.as_deref() == Some(wanted);
     !user.disabled && (has_address || user.name.to_lowercase().contains(wanted))
 }

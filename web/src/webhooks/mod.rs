@@ -13,7 +13,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiggablend_raft::{Action, TimestampMs, Webhook, WebhookEvent, WebhookId, WebhookShape};
+use jiggablend_raft::{
+    Action, Delivery, State as FarmState, TimestampMs, Webhook, WebhookEvent, WebhookId,
+    WebhookShape,
+};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::{IntoParams, ToSchema};
@@ -23,7 +26,7 @@ use view::{DeliveryView, WebhookView};
 
 use crate::access::Caller;
 use crate::app::App;
-use crate::auth::checked_name;
+use crate::auth::{Door, Try, checked_name};
 use crate::json::ApiJson;
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
@@ -203,7 +206,7 @@ fn checked_all_jobs(caller: &Caller, all_jobs: bool) -> Result<bool, Problem> {
     if all_jobs && !caller.is_admin() {
         return Err(Problem::new(
             ProblemKind::NotAllowed,
-            "all_jobs is for admins; without it a webhook is told of your own jobs",
+            "all_jobs is for admins, and for tokens of theirs with the scope 'admin'; without it a webhook is told of your own jobs",
         ));
     }
     Ok(all_jobs)
@@ -229,6 +232,13 @@ fn look(app: &App, caller: &Caller, id: WebhookId) -> Result<Webhook, Problem> {
             "there is no such webhook; GET /api/webhooks lists yours",
         )
     })
+}
+
+/// The same, for what one that is told of all jobs would tell of them, or make of it.
+fn look_to_use(app: &App, caller: &Caller, id: WebhookId) -> Result<Webhook, Problem> {
+    let webhook = look(app, caller, id)?;
+    checked_all_jobs(caller, webhook.all_jobs)?;
+    Ok(webhook)
 }
 
 /// A webhook.
@@ -275,7 +285,7 @@ pub(crate) async fn change(
     ApiPath(id): ApiPath<WebhookId>,
     ApiJson(change): ApiJson<WebhookChange>,
 ) -> Result<Json<WebhookView>, Problem> {
-    let mut webhook = look(&app, &caller, id)?;
+    let mut webhook = look_to_use(&app, &caller, id)?;
     if let Some(name) = change.name {
         webhook.name = webhook_name(&name)?;
     }
@@ -304,7 +314,7 @@ pub(crate) async fn delete(
     caller: Caller,
     ApiPath(id): ApiPath<WebhookId>,
 ) -> Result<StatusCode, Problem> {
-    let webhook = look(&app, &caller, id)?.id;
+    let webhook = look_to_use(&app, &caller, id)?.id;
     app.propose(&caller, Action::WebhookDeleted { webhook })
         .await?;
     Ok(StatusCode::NO_CONTENT)
@@ -320,7 +330,9 @@ pub(crate) async fn test(
     caller: Caller,
     ApiPath(id): ApiPath<WebhookId>,
 ) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
-    let webhook = look(&app, &caller, id)?.id;
+    let webhook = look_to_use(&app, &caller, id)?.id;
+    let tries = [Try::by_account(&app, Door::WebhookTest, &who(&caller))?];
+    app.attempt(&tries).await?;
     let effect = app
         .propose(&caller, Action::WebhookTested { webhook })
         .await?;
@@ -335,6 +347,20 @@ pub(crate) async fn test(
         )
     })?;
     Ok((StatusCode::ACCEPTED, Json(delivery)))
+}
+
+/// Whose tests they are, for the limit.
+fn who(caller: &Caller) -> String {
+    format!("{:?}", caller.owner())
+}
+
+/// A webhook may have been told of all jobs once; what it was told then stays for admins.
+fn may_be_told(state: &FarmState, caller: &Caller, delivery: &Delivery) -> bool {
+    let is_own = |job| {
+        let job = state.jobs.get(&job);
+        job.is_some_and(|job| caller.may_see(job))
+    };
+    caller.is_admin() || (delivery.node.is_none() && delivery.job.is_none_or(is_own))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -363,7 +389,7 @@ pub(crate) async fn deliveries(
     ApiPath(id): ApiPath<WebhookId>,
     ApiQuery(page): ApiQuery<DeliveryPage>,
 ) -> Result<Json<DeliveryList>, Problem> {
-    let id = look(&app, &caller, id)?.id;
+    let id = look_to_use(&app, &caller, id)?.id;
     let limit = page.limit.unwrap_or(DEFAULT_DELIVERIES);
     if !(1..=MAX_DELIVERIES).contains(&limit) {
         return Err(invalid(format!(
@@ -371,8 +397,9 @@ pub(crate) async fn deliveries(
         )));
     }
     let deliveries = app.log.read(|state| {
-        let deliveries = state.deliveries_of(id).into_iter().take(limit);
-        deliveries.map(DeliveryView::of).collect()
+        let deliveries = state.deliveries_of(id).into_iter();
+        let deliveries = deliveries.filter(|delivery| may_be_told(state, &caller, delivery));
+        deliveries.take(limit).map(DeliveryView::of).collect()
     });
     Ok(Json(DeliveryList { deliveries }))
 }

@@ -199,7 +199,7 @@ pub struct JobLogArgs {
 pub struct JobShareArgs {
     #[command(flatten)]
     pub job: JobName,
-    /// An e-mail address, a name where only one has it, or a user's id
+    /// A name where only one has it, a user's id, or for admins an e-mail address
     #[arg(value_name = "USER")]
     pub user: String,
     /// Let them cancel it too, not only look
@@ -211,7 +211,7 @@ pub struct JobShareArgs {
 pub struct JobUnshareArgs {
     #[command(flatten)]
     pub job: JobName,
-    /// With whom it is shared: a name, an e-mail address, or a user's id
+    /// With whom it is shared: a name, a user's id, or for admins an e-mail address
     #[arg(value_name = "USER")]
     pub user: String,
 }

@@ -188,9 +188,10 @@ fn retry_after(error: &PostError, attempt: u32) -> Option<Duration> {
     match error {
         // Asking again changes nothing; whoever changes the address makes new deliveries.
         PostError::Gone | PostError::NotAnAddress(_) => None,
-        PostError::Private(_) | PostError::Refused(_) | PostError::Unreachable(_) => {
-            RETRY_AFTER.get(attempt.checked_sub(1)? as usize).copied()
-        }
+        PostError::Private(_)
+        | PostError::NoPublicAddress(_)
+        | PostError::Refused(_)
+        | PostError::Unreachable(_) => RETRY_AFTER.get(attempt.checked_sub(1)? as usize).copied(),
     }
 }
 

@@ -26,6 +26,12 @@ pub(super) enum PostError {
         "{0} is no public host; an admin may let webhooks into private networks in the farm's settings (webhooks_to_private_addresses), but never to the nodes themselves"
     )]
     Private(String),
+    /// The same for a name that leads into a private network and for one that leads nowhere: what
+    /// names there are inside is not the webhook's owner's business.
+    #[error(
+        "'{0}' leads to no public address; an admin may let webhooks into private networks in the farm's settings (webhooks_to_private_addresses), but never to the nodes themselves"
+    )]
+    NoPublicAddress(String),
     /// It says itself that nobody wants to hear any more.
     #[error("the receiver is gone (410)")]
     Gone,
@@ -42,7 +48,10 @@ impl PostError {
         match self {
             Self::Gone => Some(StatusCode::GONE.as_u16()),
             Self::Refused(status) => Some(*status),
-            Self::NotAnAddress(_) | Self::Private(_) | Self::Unreachable(_) => None,
+            Self::NotAnAddress(_)
+            | Self::Private(_)
+            | Self::NoPublicAddress(_)
+            | Self::Unreachable(_) => None,
         }
     }
 }
@@ -142,11 +151,17 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.reach;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> =
-                found.filter(|address| reach.allows(address.ip())).collect();
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            if reach == WebhookReach::ThisMachine {
+                return Ok(Box::new(found?.collect::<Vec<_>>().into_iter()) as Addrs);
+            }
+            let allowed: Vec<SocketAddr> = found
+                .into_iter()
+                .flatten()
+                .filter(|address| reach.allows(address.ip()))
+                .collect();
             if allowed.is_empty() {
-                return Err(PostError::Private(name.as_str().to_owned()).into());
+                return Err(PostError::NoPublicAddress(name.as_str().to_owned()).into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
@@ -165,6 +180,27 @@ fn innermost(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_said_of_a_name_does_not_tell_whether_it_is_one_inside() {
+        let inside = "localhost";
+        let nowhere = "no-such-host.invalid";
+        let said = async |name: &str| {
+            let resolver = Resolver {
+                reach: WebhookReach::Public,
+            };
+            let name: Name = name.parse().expect("it is a name");
+            let resolved = resolver.resolve(name).await;
+            resolved.err().map(|error| error.to_string())
+        };
+        let of_inside = said(inside).await.expect("it is refused");
+        let of_nowhere = said(nowhere).await.expect("it is refused");
+        let without_name = |said: String, name: &str| said.replace(name, "NAME");
+        assert_eq!(
+            without_name(of_inside, inside),
+            without_name(of_nowhere, nowhere)
+        );
+    }
 
     #[test]
     fn an_address_that_is_written_oddly_is_checked_as_what_it_is() {

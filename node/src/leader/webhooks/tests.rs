@@ -286,14 +286,17 @@ async fn a_webhook_does_not_reach_the_farms_own_network() {
     let port = receiver.start(Vec::new()).await;
     farm.lead();
     // By its number, and by a name that leads there.
-    for host in ["127.0.0.1", "localhost"] {
+    for (host, said) in [
+        ("127.0.0.1", "private network"),
+        ("localhost", "no public address"),
+    ] {
         let webhook = farm.add_webhook(format!("http://{host}:{port}/hook")).await;
         farm.propose(Action::WebhookTested { webhook }).await;
         let delivery = farm.delivery(webhook, |it| it.outcome.is_some()).await;
         let Some(DeliveryOutcome::GivenUp { error, .. }) = &delivery.outcome else {
             panic!("{delivery:?}");
         };
-        assert!(error.contains("private networks"), "{error}");
+        assert!(error.contains(said), "{error}");
         assert_eq!(delivery.last_status, None);
     }
     assert!(receiver.heard().is_empty());
@@ -336,7 +339,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn of_an_endless_answer_only_the_beginning_is_read() {
+async fn of_an_endless_answer_nothing_but_its_status_is_read() {
     let mut farm = Farm::start(true).await;
     let receiver = Receiver::default();
     let answers: Vec<Answer> = vec![|| {
@@ -353,6 +356,6 @@ async fn of_an_endless_answer_only_the_beginning_is_read() {
     farm.propose(Action::WebhookTested { webhook }).await;
     let delivery = farm.delivery(webhook, |it| it.outcome.is_some()).await;
     let error = delivery.last_error.unwrap();
-    assert!(error.starts_with("the answer was 400: xxx"), "{error}");
-    assert!(error.len() < 200, "{error}");
+    assert_eq!(error, "the answer was 400");
+    assert_eq!(delivery.last_status, Some(400));
 }

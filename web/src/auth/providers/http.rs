@@ -27,6 +27,8 @@ pub(crate) enum ProviderError {
     Exchange(String),
     #[error("the ID token is not valid: {0}")]
     IdToken(String),
+    #[error("{0} does not say that the e-mail address is verified")]
+    AddressNotVerified(String),
 }
 
 #[derive(Default)]
@@ -133,4 +135,67 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::response::Redirect;
+    use axum::routing::any;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_provider_sends_the_node_nowhere_else() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let followed = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&followed);
+        let router = Router::new()
+            .route(
+                "/temporary",
+                any(|| async { Redirect::temporary("/inside") }),
+            )
+            .route("/see-other", any(|| async { Redirect::to("/inside") }))
+            .route(
+                "/permanent",
+                any(|| async { Redirect::permanent("/inside") }),
+            )
+            .route(
+                "/inside",
+                any(move || async move {
+                    counting.fetch_add(1, Ordering::Relaxed);
+                    "{}"
+                }),
+            );
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+        let http = ProviderHttp::default();
+        let ask = async |path: &str| {
+            let address = ProviderUrl::parse(&format!("{base}{path}")).unwrap();
+            http.get_json::<serde_json::Value>(&address, Some("token"))
+                .await
+        };
+        for (path, status) in [
+            ("/temporary", 307),
+            ("/see-other", 303),
+            ("/permanent", 308),
+        ] {
+            let answer = ask(path).await;
+            let is_its_status =
+                matches!(&answer, Err(ProviderError::Status(_, got)) if *got == status);
+            assert!(is_its_status, "{path}: {answer:?}");
+        }
+        assert_eq!(followed.load(Ordering::Relaxed), 0);
+        assert!(
+            ask("/inside").await.is_ok(),
+            "it is there, had it been asked"
+        );
+        serving.abort();
+    }
 }

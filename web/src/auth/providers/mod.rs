@@ -30,6 +30,8 @@ use id_token::{Expected, Profile};
 use oidc::Issuer;
 
 const MAX_SUBJECT_CHARS: usize = 255;
+/// The provider's id, as the configuration names it.
+const GOOGLE: &str = "google";
 
 /// The providers of this node.
 pub(crate) struct Providers {
@@ -247,14 +249,29 @@ impl Provider {
         })
     }
 
+    /// Anybody makes an account at these two with somebody else's address and name. An issuer of a
+    /// studio's own knows its people, whatever it says of their addresses.
+    fn must_verify_address(&self) -> bool {
+        match &self.kind {
+            Kind::Discord(_) => true,
+            Kind::Oidc(_) => self.id == GOOGLE,
+        }
+    }
+
     fn account(&self, subject: String, profile: Profile) -> Result<ExternalAccount, ProviderError> {
         if subject.is_empty() || subject.chars().count() > MAX_SUBJECT_CHARS {
             let why = "the subject is empty or too long".to_owned();
             return Err(ProviderError::Answer(self.name.clone(), why));
         }
         let is_verified = profile.email_verified == serde_json::Value::Bool(true);
+        if !is_verified && self.must_verify_address() {
+            return Err(ProviderError::AddressNotVerified(self.name.clone()));
+        }
         let email = profile.email.filter(|_| is_verified);
-        let names = [profile.name, profile.preferred_username, email.clone()];
+        // A name is shown to others; an address is not.
+        let before_at = email.as_deref().and_then(|email| email.split('@').next());
+        let before_at = before_at.map(str::to_owned);
+        let names = [profile.name, profile.preferred_username, before_at];
         let name = names
             .into_iter()
             .flatten()

@@ -20,7 +20,8 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::headers::content_disposition;
-use crate::access::OwnedJob;
+use super::{still_reads, while_allowed};
+use crate::access::{Caller, OwnedJob};
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
@@ -102,6 +103,7 @@ fn frames() -> FileKind {
 )]
 pub(crate) async fn archive(
     State(app): State<App>,
+    caller: Caller,
     OwnedJob(job): OwnedJob,
     ApiQuery(query): ApiQuery<ArchiveQuery>,
 ) -> Result<Response, Problem> {
@@ -133,8 +135,10 @@ pub(crate) async fn archive(
             content_disposition(&name, false),
         ),
     ];
+    let right = still_reads(&app, &caller, job);
     let packing = Packing::new(app, job, entries, format.layout(), place);
-    Ok((headers, Body::from_stream(packing.stream())).into_response())
+    let body = Body::from_stream(while_allowed(packing.stream(), right));
+    Ok((headers, body).into_response())
 }
 
 fn total_bytes(mut layout: Box<dyn Layout>, entries: &[Entry]) -> u64 {

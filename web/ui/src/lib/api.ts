@@ -8,7 +8,6 @@ import type {
 export { ApiProblem, NoAnswer, problemOf, words } from "./http";
 
 export interface JobOrder {
-  id: string;
   name: string;
   frames?: string;
   video: boolean;
