@@ -165,7 +165,9 @@ fn a_data_directory_that_is_named_is_meant_whatever_is_saved() {
         assert!(said.stderr.contains("no node was started in"), "{said:#?}");
         assert!(!said.stderr.contains("nobody signed in"), "{said:#?}");
     }
-    machine.run_without_data(&["token", "list"]).expect_code(0);
+    machine
+        .run_without_data(&["token", "list", "--json"])
+        .expect_code(0);
     let said = machine.run_without_data(&["node", "status"]).expect_code(1);
     assert!(said.stderr.contains("no node was started in"), "{said:#?}");
 }
