@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -12,7 +11,7 @@ use jiggablend_raft::{
     Roles, SecretHash, TimestampMs,
 };
 use jiggablend_transfer::{Admission, FarmProof, JoinRefusal, JoinRequest, Mesh, PeerId, Ticket};
-use jiggablend_web::TicketMaker;
+use jiggablend_web::{TicketMaker, TicketOrder};
 use serde::{Deserialize, Serialize};
 
 use crate::data_dir::KnownMember;
@@ -160,35 +159,38 @@ impl TicketMaker for FarmDoor {
         &self,
         actor: Actor,
         from: Option<IpAddr>,
-        roles: Roles,
-        ttl: Duration,
-        reusable: bool,
-    ) -> Result<(String, TimestampMs), ProposeError> {
+        order: TicketOrder,
+    ) -> Result<String, ProposeError> {
         let farm = self.farm().map_err(ProposeError::NoLeader)?;
-        let secret: [u8; 32] = rand::random();
+        let hash = SecretHash::of(&order.secret);
         let at = TimestampMs::now();
-        let expires_at = at.plus(ttl);
+        let expires_at = at.plus(order.ttl);
         self.log
             .propose(Command {
                 at,
                 actor,
                 from,
                 action: Action::TicketCreated {
-                    ticket: SecretHash::of(&secret),
-                    roles,
+                    ticket: hash,
+                    roles: order.roles,
                     expires_at,
-                    reusable,
+                    reusable: order.reusable,
                 },
             })
             .await?;
+        let kept = self.log.read(|state| {
+            let ticket = state.tickets.get(&hash)?;
+            Some((ticket.roles, ticket.expires_at))
+        });
+        let (roles, expires_at) = kept.unwrap_or((order.roles, expires_at));
         let ticket = Ticket {
             farm: farm.id.0,
             members: self.members_to_dial(),
-            secret,
+            secret: order.secret,
             voter: roles.voter,
             runner: roles.runner,
             expires_at_ms: expires_at.0,
         };
-        Ok((ticket.to_string(), expires_at))
+        Ok(ticket.to_string())
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryId, Epoch, FileId, JobId, NodeId, TaskId};
+use crate::{DeliveryId, Epoch, FileId, JobId, NodeId, TaskId, UserId};
 
 /// Everything that one log entry changed. `index` is the SSE event id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum Change {
     /// The job itself: its state, its counts, its facts. Sent with every change of its tasks too.
     Job(JobId),
     Task(TaskId),
+    /// That user may see the job no longer, unless there is another reason to.
+    Unshared(JobId, UserId),
     /// A file is there, or its holders changed.
     File(JobId, FileId),
     /// The node's runner must stop with the lease of this epoch: cancelled, removed, or taken

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use jiggablend_raft::{Actor, AuditEntry, State as FarmState, TimestampMs};
+use jiggablend_raft::{Action, Actor, AuditEntry, State as FarmState, TimestampMs};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
@@ -25,9 +26,16 @@ pub(crate) struct AuditQuery {
     /// The id of a user, `node-N`, or `farm`.
     actor: Option<String>,
     /// What was done, for example `user_created`.
+    #[param(schema_with = action_schema)]
     action: Option<String>,
     /// The id of what it was done to.
     subject: Option<String>,
+}
+
+fn action_schema() -> Object {
+    let names = Action::NAMES.iter().copied();
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    schema.enum_values(Some(names)).build()
 }
 
 #[derive(Serialize, ToSchema)]
@@ -100,6 +108,13 @@ pub(crate) async fn list(
     let limit = query.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         let why = format!("limit must be from 1 to {MAX_PAGE}");
+        return Err(Problem::new(ProblemKind::InvalidRequest, why));
+    }
+    if let Some(action) = &query.action
+        && !Action::NAMES.contains(&action.as_str())
+    {
+        let why =
+            "action is no kind of change; GET /api/audit shows them, for example user_created";
         return Err(Problem::new(ProblemKind::InvalidRequest, why));
     }
     let before = u64::try_from(query.before.unwrap_or(i64::MAX)).map_err(|_| {

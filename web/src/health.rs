@@ -21,12 +21,16 @@ pub(crate) async fn live() -> &'static str {
 pub(crate) async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     let not_ready = |why: String| Problem::new(ProblemKind::NotReady, why).retry_after_seconds(2);
     if let Some(reason) = app.log.stopped().now_or_never() {
-        let why = format!("this node's job log has stopped: {reason}");
-        return Err(Problem::new(ProblemKind::LogStopped, why));
+        return Err(Problem::log_stopped(&reason.to_string()));
     }
     match tokio::time::timeout(BARRIER_TIMEOUT, app.log.read_barrier()).await {
         Ok(Ok(())) => Ok("ready\n"),
-        Ok(Err(error)) => Err(not_ready(error.to_string())),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "not ready");
+            Err(not_ready(
+                "this node cannot reach the farm's leader".to_owned(),
+            ))
+        }
         Err(_) => Err(not_ready(format!(
             "the farm's leader did not answer within {} s",
             BARRIER_TIMEOUT.as_secs()

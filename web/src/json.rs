@@ -34,10 +34,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
                 axum::http::StatusCode::PAYLOAD_TOO_LARGE => ProblemKind::TooLarge,
                 _ => ProblemKind::BadJson,
             };
-            Problem::new(
-                kind,
-                format!("the body could not be read: {}", error.body_text()),
-            )
+            let why = match kind {
+                ProblemKind::TooLarge => "the body is too large; send less at once",
+                _ => "the body broke off; send it again",
+            };
+            Problem::new(kind, why)
         })?;
         parse(&bytes).map(Self)
     }
@@ -53,8 +54,45 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             Category::Data => (ProblemKind::InvalidRequest, "the body is not valid"),
             _ => (ProblemKind::BadJson, "the body is not JSON"),
         };
-        Problem::new(kind, format!("{what}: {error}"))
+        Problem::new(
+            kind,
+            format!("{what}: {}", in_plain_words(&error.to_string())),
+        )
     })
+}
+
+/// What Rust's readers say, without the names of its types.
+pub(crate) fn in_plain_words(error: &str) -> String {
+    const NUMBERS: [&str; 12] = [
+        "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+    ];
+    let error = error
+        .trim_start_matches("Failed to deserialize query string: ")
+        .trim_start_matches("Failed to deserialize query string");
+    let mut words: Vec<String> = Vec::new();
+    let mut given = error.split(' ').peekable();
+    while let Some(word) = given.next() {
+        let bare = word.trim_end_matches([',', ';']);
+        let is_expected = words.last().is_some_and(|last| last == "expected");
+        let plain = match bare {
+            _ if is_expected && NUMBERS.contains(&bare) => "a whole number",
+            "f32" | "f64" if is_expected => "a number",
+            "struct" | "enum" if is_expected && given.peek().is_some() => {
+                given.next(); // the type's name
+                if bare == "struct" {
+                    "an object"
+                } else {
+                    "a word"
+                }
+            }
+            "sequence" => "a list",
+            "map" => "an object",
+            "variant" => "word",
+            _ => bare,
+        };
+        words.push(format!("{plain}{}", &word[bare.len()..]));
+    }
+    words.join(" ")
 }
 
 /// Reads an object, or null where `T` may be that. Serde by itself takes a list for a structure
@@ -114,6 +152,33 @@ mod tests {
     struct Body {
         #[serde(rename = "name")]
         _name: String,
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_names_of_our_types() {
+        for (said, plain) in [
+            (
+                "invalid type: string \"a\", expected struct NewJob",
+                "invalid type: string \"a\", expected an object",
+            ),
+            (
+                "invalid type: map, expected u64",
+                "invalid type: an object, expected a whole number",
+            ),
+            (
+                "Failed to deserialize query string: limit: invalid digit found in string",
+                "limit: invalid digit found in string",
+            ),
+            (
+                "unknown variant `x`, expected `a` or `b`",
+                "unknown word `x`, expected `a` or `b`",
+            ),
+        ] {
+            assert_eq!(in_plain_words(said), plain);
+        }
+        let odd = format!("{:?}", parse::<Body>(b"7").err());
+        assert!(odd.contains("expected an object"), "{odd}");
+        assert!(!odd.contains("Body"), "{odd}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod path;
 mod places;
 mod problem;
 mod query;
+mod quota;
 mod routes;
 mod runners;
 mod secrets;
@@ -46,7 +47,7 @@ mod tests;
 
 pub use auth::{
     DiscordConfig, OidcConfig, ProviderConfig, ProviderKind, ProviderUrl, ProviderUrlError,
-    ensure_test_user,
+    ensure_test_user, password_fault,
 };
 pub use blend::{BlendError, SceneError, check_scene};
 pub use connections::{Certificates, TlsFiles};
@@ -56,4 +57,4 @@ pub use neighbours::{NeighbourStream, Neighbours};
 pub use runners::{ExpectedSize, PictureError, RunnerCondition, RunnerGateway, check_png};
 pub use server::*;
 pub use views::job_name;
-pub use webhooks::is_public_address;
+pub use webhooks::WebhookReach;

@@ -232,6 +232,67 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_something_names_its_idempotency_key() {
+        // Files and sign-ins have what makes them safe to repeat of their own.
+        const OTHERS: [&str; 3] = [
+            "/api/auth/register",
+            "/api/jobs/{id}/upload",
+            "/api/runner/files/{jobId}/upload",
+        ];
+        let document = document();
+        let mut takes_one = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let post = &item["post"];
+            if !post["responses"]["201"].is_object() || OTHERS.contains(&path.as_str()) {
+                continue;
+            }
+            let parameters = post["parameters"].as_array().unwrap();
+            let is_named = parameters.iter().any(|parameter| {
+                let name = parameter["name"].as_str().unwrap();
+                parameter["in"] == "header" && name.eq_ignore_ascii_case("idempotency-key")
+            });
+            assert!(is_named, "{path}");
+            takes_one.insert(path.as_str());
+        }
+        assert!(takes_one.contains("/api/tickets") && takes_one.contains("/api/jobs"));
+    }
+
+    #[test]
+    fn headers_that_a_route_reads_are_in_the_document() {
+        let document = document();
+        let upload = "/api/jobs/{id}/upload";
+        let piece = "/api/jobs/{id}/uploads/{upload}";
+        let download = "/api/jobs/{id}/files/{file}/download";
+        for (path, method, header) in [
+            (upload, "post", "Tus-Resumable"),
+            (upload, "post", "Upload-Length"),
+            (upload, "post", "Upload-Metadata"),
+            (piece, "patch", "Tus-Resumable"),
+            (piece, "patch", "Upload-Offset"),
+            (piece, "head", "Tus-Resumable"),
+            (piece, "delete", "Tus-Resumable"),
+            (download, "get", "Range"),
+            (download, "get", "If-Range"),
+            (download, "get", "If-Match"),
+            (download, "get", "If-None-Match"),
+            ("/api/events", "get", "Last-Event-ID"),
+        ] {
+            let parameters = &document["paths"][path][method]["parameters"];
+            let is_there = parameters
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|parameter| parameter["in"] == "header" && parameter["name"] == header);
+            assert!(is_there, "{header} of {method} {path}");
+        }
+        let body = &document["paths"][upload]["post"]["requestBody"];
+        assert_ne!(
+            body["required"], true,
+            "a tus upload is created without one"
+        );
+    }
+
+    #[test]
     fn no_two_shapes_have_one_name() {
         let mut shapes = BTreeMap::new();
         for route in table() {

@@ -42,13 +42,15 @@ problem_kinds! {
     NotSignedIn = UNAUTHORIZED, "not-signed-in", "Not signed in";
     WrongCredentials = UNAUTHORIZED, "wrong-credentials", "Wrong e-mail address or password";
     NotAllowed = FORBIDDEN, "not-allowed", "Not allowed";
+    WrongRegistrationToken = UNAUTHORIZED, "wrong-registration-token", "The registration token is not good";
     WrongPassword = FORBIDDEN, "wrong-password", "Wrong password";
     AccountDisabled = FORBIDDEN, "account-disabled", "The account is disabled";
     RegistrationRefused = FORBIDDEN, "registration-refused", "The farm takes no such account";
+    LocalAccountsOff = FORBIDDEN, "local-accounts-off", "The node has no local accounts";
     SignInRefused = FORBIDDEN, "sign-in-refused", "The provider did not sign in";
     QuotaExceeded = FORBIDDEN, "quota-exceeded", "The quota is used up";
     CrossSite = FORBIDDEN, "cross-site", "The request came from another site";
-    NotFound = NOT_FOUND, "not-found", "There is no such route";
+    NotFound = NOT_FOUND, "not-found", "There is no such thing";
     UnknownJob = NOT_FOUND, "unknown-job", "There is no such job";
     UnknownProvider = NOT_FOUND, "unknown-provider", "There is no such provider";
     UnknownTask = NOT_FOUND, "unknown-task", "There is no such task";
@@ -67,6 +69,7 @@ problem_kinds! {
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "Too large";
     WrongMediaType = UNSUPPORTED_MEDIA_TYPE, "wrong-media-type", "The body has another type";
     WrongTusVersion = PRECONDITION_FAILED, "wrong-tus-version", "The request speaks another tus";
+    PreconditionFailed = PRECONDITION_FAILED, "precondition-failed", "It is not what was expected";
     BadRange = RANGE_NOT_SATISFIABLE, "bad-range", "The range lies outside the file";
     InvalidRequest = UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid";
     NoPreview = UNPROCESSABLE_ENTITY, "no-preview", "The file has no preview";
@@ -169,6 +172,19 @@ impl Problem {
         Self::new(ProblemKind::AccountDisabled, why)
     }
 
+    /// `reason` is for the node's log: it names other nodes' addresses and what Raft said.
+    pub(crate) fn no_leader(reason: &str) -> Self {
+        tracing::warn!(reason, "no leader takes what was asked for");
+        let why = "this node cannot reach a leader of the farm now; try again when a majority of its voters is up";
+        Self::new(ProblemKind::NoLeader, why).retry_after_seconds(2)
+    }
+
+    pub(crate) fn log_stopped(reason: &str) -> Self {
+        tracing::warn!(reason, "asked for something that needs the job log");
+        let why = "this node's job log has stopped, and its own log says why; use another node";
+        Self::new(ProblemKind::LogStopped, why)
+    }
+
     pub(crate) fn farm_unknown() -> Self {
         let why = "this node does not know its farm yet; try again when it has caught up";
         Self::new(ProblemKind::NotReady, why).retry_after_seconds(2)
@@ -242,10 +258,8 @@ impl From<ProposeError> for Problem {
                 Self::new(ProblemKind::QuotaExceeded, detail)
             }
             ProposeError::Refused(_) => Self::new(ProblemKind::Conflict, detail),
-            ProposeError::NoLeader(_) => {
-                Self::new(ProblemKind::NoLeader, detail).retry_after_seconds(2)
-            }
-            ProposeError::Stopped(_) => Self::new(ProblemKind::LogStopped, detail),
+            ProposeError::NoLeader(reason) => Self::no_leader(&reason),
+            ProposeError::Stopped(reason) => Self::log_stopped(&reason),
         }
     }
 }
@@ -268,7 +282,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_farm_without_a_leader_asks_to_come_back() {
-        let (status, headers, body) = answered(ProposeError::NoLeader("gone".into()).into()).await;
+        let reason = "has to forward request to: None, None (/ip4/10.0.0.7/tcp/7100)";
+        let (status, headers, body) = answered(ProposeError::NoLeader(reason.into()).into()).await;
+        assert!(!body.to_string().contains("10.0.0.7"), "{body}");
+        assert!(!body.to_string().contains("forward"), "{body}");
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(headers["retry-after"], "2");
         assert_eq!(headers["content-type"], "application/problem+json");

@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use crate::json::in_plain_words;
 use crate::problem::{Problem, ProblemKind};
 
 /// A query string that must be of that shape.
@@ -17,7 +18,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ApiQuery<T> {
             Ok(Query(query)) => Ok(Self(query)),
             Err(error) => Err(Problem::new(
                 ProblemKind::InvalidRequest,
-                format!("the query string is not valid: {}", error.body_text()),
+                format!(
+                    "the query string is not valid: {}",
+                    in_plain_words(&error.body_text())
+                ),
             )),
         }
     }

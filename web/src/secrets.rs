@@ -7,13 +7,27 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use jiggablend_raft::{Actor, derived_uuid};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
-use crate::access::{Caller, new_secret};
+use crate::access::{Caller, new_secret_bytes};
 use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 
 const MAX_KEY_CHARS: usize = 255;
+
+/// The header, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "its shape is for the document; `IdempotencyKey` reads it"
+)]
+pub(crate) struct IdempotencyHeader {
+    /// The same key of the same caller makes one thing, however often it is sent, on any node.
+    #[param(rename = "Idempotency-Key", pattern = "^[!-~]{1,255}$")]
+    idempotency_key: Option<String>,
+}
 
 /// The request's `Idempotency-Key`, if it has one.
 #[derive(Debug, Clone)]
@@ -72,13 +86,16 @@ impl CreationSeed {
         }
     }
 
+    pub(crate) fn secret_bytes(&self) -> [u8; 32] {
+        match self {
+            Self::Random => new_secret_bytes(),
+            Self::Derived(seed) => blake3::derive_key("JiggaBlend secret", seed),
+        }
+    }
+
     /// 256 bits in hex after the prefix that says what it is.
     pub(crate) fn secret(&self, prefix: &str) -> String {
-        let secret = match self {
-            Self::Random => new_secret(),
-            Self::Derived(seed) => hex::encode(blake3::derive_key("JiggaBlend secret", seed)),
-        };
-        format!("{prefix}{secret}")
+        format!("{prefix}{}", hex::encode(self.secret_bytes()))
     }
 }
 

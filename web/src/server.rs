@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiggablend_raft::{JobLog, NodeId, Roles, TimestampMs};
+use jiggablend_raft::{JobLog, NodeId, Roles};
 use jiggablend_transfer::Content;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -36,19 +36,32 @@ pub struct WebConfig {
     pub certificates: Option<Arc<Certificates>>,
     /// Proxies whose `X-Forwarded-…` headers are believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Where webhooks may leave public hosts, they may reach this machine too: for tests.
+    pub webhooks_to_this_machine: bool,
 }
 
-/// Makes tickets, on behalf of a client at the address `from`. The node implements it: a ticket names mesh addresses.
+/// A ticket to make.
+#[derive(Debug, Clone, Copy)]
+pub struct TicketOrder {
+    /// Random: whoever knows it is let in. The farm keeps its hash.
+    pub secret: [u8; 32],
+    pub roles: Roles,
+    pub ttl: Duration,
+    pub reusable: bool,
+}
+
+/// Makes tickets, on behalf of a client at the address `from`. The node implements it: a ticket
+/// names mesh addresses.
 #[async_trait]
 pub trait TicketMaker: Send + Sync + 'static {
+    /// The ticket's text. Where the farm has a ticket of that secret already, that one stays as it
+    /// is, and the text is of it.
     async fn make(
         &self,
         actor: jiggablend_raft::Actor,
         from: Option<IpAddr>,
-        roles: Roles,
-        ttl: Duration,
-        reusable: bool,
-    ) -> Result<(String, TimestampMs), jiggablend_raft::ProposeError>;
+        order: TicketOrder,
+    ) -> Result<String, jiggablend_raft::ProposeError>;
 }
 
 /// The web port of a node.

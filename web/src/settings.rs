@@ -10,6 +10,7 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::json::{ApiJson, given, object};
 use crate::problem::{Problem, ProblemKind};
+use crate::quota::QuotaChange;
 
 const MAX_NAME_CHARS: usize = 100;
 const MAX_URL_BYTES: usize = 2000;
@@ -63,7 +64,7 @@ pub(crate) struct SettingsChanges {
     registration: Option<Registration>,
     default_role: Option<UserRole>,
     #[serde(default, deserialize_with = "object")]
-    default_quota: Option<Quota>,
+    default_quota: Option<QuotaChange>,
     /// Null: this node's own address.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -94,7 +95,7 @@ pub(crate) async fn change(
         settings.default_role = checked_default_role(role)?;
     }
     if let Some(quota) = wanted.default_quota {
-        settings.default_quota = quota;
+        settings.default_quota = quota.of(settings.default_quota);
     }
     if let Some(url) = wanted.public_url {
         settings.public_url = url.as_deref().map(checked_url).transpose()?;

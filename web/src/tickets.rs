@@ -10,12 +10,14 @@ use jiggablend_raft::{Action, NodeId, Roles, SecretHash, State as FarmState, Tic
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::TicketOrder;
 use crate::access::Caller;
 use crate::app::App;
 use crate::audit::ActorView;
 use crate::json::ApiJson;
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
+use crate::secrets::{IdempotencyHeader, IdempotencyKey, key_reused};
 
 const DEFAULT_TICKET_SECONDS: u64 = 15 * 60;
 const TICKET_SECONDS: std::ops::RangeInclusive<u64> = 1..=30 * 24 * 60 * 60;
@@ -130,10 +132,14 @@ pub(crate) struct NewTicketView {
 }
 
 /// Makes a ticket for a new node. It is shown once.
-#[utoipa::path(post, path = "/api/tickets", tag = "tickets", request_body = NewTicket, responses((status = 201, body = NewTicketView)))]
+#[utoipa::path(
+    post, path = "/api/tickets", tag = "tickets", request_body = NewTicket,
+    params(IdempotencyHeader), responses((status = 201, body = NewTicketView)),
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
+    key: IdempotencyKey,
     ApiJson(new): ApiJson<NewTicket>,
 ) -> Result<Response, Problem> {
     if !TICKET_SECONDS.contains(&new.ttl_seconds) {
@@ -151,18 +157,25 @@ pub(crate) async fn create(
         voter: new.voter,
         runner: new.runner,
     };
-    let ttl = Duration::from_secs(new.ttl_seconds);
-    let made = app.tickets.make(
-        caller.actor(),
-        Some(caller.address),
+    let seed = key.seed(&app, &caller, "POST /api/tickets")?;
+    let order = TicketOrder {
+        secret: seed.secret_bytes(),
         roles,
-        ttl,
-        new.reusable,
-    );
-    let (ticket, expires_at_ms) = made.await?;
+        ttl: Duration::from_secs(new.ttl_seconds),
+        reusable: new.reusable,
+    };
+    let from = Some(caller.address);
+    let ticket = app.tickets.make(caller.actor(), from, order).await?;
+    let hash = SecretHash::of(&order.secret);
+    let made = app.log.read(|state| state.tickets.get(&hash).cloned());
+    let is_same = |made: &Ticket| {
+        let ttl_ms = made.expires_at.0.saturating_sub(made.created_at.0);
+        (made.roles, made.reusable, ttl_ms) == (roles, new.reusable, new.ttl_seconds * 1000)
+    };
+    let made = made.filter(is_same).ok_or_else(key_reused)?;
     let view = NewTicketView {
         ticket,
-        expires_at_ms,
+        expires_at_ms: made.expires_at,
     };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }

@@ -16,7 +16,7 @@ use crate::auth::checked_name;
 use crate::json::ApiJson;
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
-use crate::secrets::{IdempotencyKey, key_reused};
+use crate::secrets::{IdempotencyHeader, IdempotencyKey, key_reused};
 
 const MAX_TTL_SECONDS: u64 = 10 * 366 * 24 * 60 * 60;
 /// A retry says the same time to live at another time.
@@ -95,7 +95,7 @@ pub(crate) struct NewApiToken {
 /// Makes a token. A token can make no other one that may do more, or for longer, than itself.
 #[utoipa::path(
     post, path = "/api/tokens", tag = "tokens", request_body = NewApiToken,
-    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
+    params(IdempotencyHeader),
     responses((status = 201, body = NewApiTokenView)),
 )]
 pub(crate) async fn create(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
 
 #[derive(Debug, Clone, Default, Args)]
@@ -32,6 +33,14 @@ pub struct DoorOptions {
         value_parser = parse_network
     )]
     pub trusted_proxies: Vec<IpNet>,
+    /// Webhooks may reach this machine where the farm's settings let them into private networks; for tests
+    #[arg(
+        long,
+        env = "JIGGABLEND_WEBHOOKS_TO_THIS_MACHINE",
+        value_parser = FalseyValueParser::new(),
+        hide = true
+    )]
+    pub webhooks_to_this_machine: bool,
 }
 
 impl DoorOptions {

@@ -29,6 +29,18 @@ pub enum CliError {
         .0.display()
     )]
     NoEndpoint(PathBuf),
+    /// A data directory in which no node was ever started: one that was named, or this machine's.
+    #[error(
+        "no node was started in {}; start one with `jiggablend node start`, {}", .dir.display(),
+        match .was_named {
+            true => "name the data directory of one that was, or leave --data (JIGGABLEND_DATA) out",
+            false => "or name one with --data, or --url",
+        }
+    )]
+    NoNodeIn { dir: PathBuf, was_named: bool },
+    /// A node that is not believed to be the one that was asked for.
+    #[error("will not speak with {url}: {reason}")]
+    Certificate { url: String, reason: String },
     #[error("{doing} {}: {reason}", .path.display())]
     File {
         /// For example `cannot read`.
@@ -78,7 +90,8 @@ impl CliError {
             Self::Problem(problem) => problem.name(),
             Self::NoNode { .. } => "no-node",
             Self::Node { .. } => "node-failed",
-            Self::NoEndpoint(_) => "no-endpoint",
+            Self::NoEndpoint(_) | Self::NoNodeIn { .. } => "no-endpoint",
+            Self::Certificate { .. } => "certificate",
             Self::File { .. } => "file",
             Self::Refused(_) => "refused",
             Self::JobNotDone { .. } => "job-not-done",

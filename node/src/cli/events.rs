@@ -46,6 +46,8 @@ pub enum Event {
 #[derive(Debug, Deserialize)]
 pub struct Change {
     pub job: Option<JobSummary>,
+    /// One that is shared with this user no longer.
+    pub job_gone: Option<JobId>,
     pub task: Option<TaskChange>,
     pub node: Option<Node>,
 }

@@ -32,6 +32,9 @@ pub struct Login {
     pub user: String,
     /// None: until it is revoked, or unknown.
     pub expires_at_ms: Option<TimestampMs>,
+    /// Whose certificates are believed there beside those that this machine knows, as PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }
 
 impl Login {
@@ -212,6 +215,7 @@ mod tests {
             token_id: None,
             user: "ada@example.org".into(),
             expires_at_ms: None,
+            ca: None,
         }
     }
 

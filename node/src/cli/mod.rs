@@ -26,6 +26,7 @@ mod target;
 mod webhook;
 
 pub use args::{NodeJoinArgs, NodeOptions, NodeStartArgs};
+pub use client::{complaint, read_ca, roots};
 pub use door_options::DoorOptions;
 pub use endpoint::Endpoint;
 pub use error::CliError;

@@ -28,6 +28,8 @@ pub struct Target {
     pub token: Option<String>,
     pub by: SignedInBy,
     pub addresses: AddressBook,
+    /// Whose certificates are believed too, as PEM.
+    pub ca: Option<String>,
 }
 
 /// What a command signs in with.
@@ -36,6 +38,8 @@ pub enum SignedInBy {
     Nothing,
     /// `--token` or `JIGGABLEND_TOKEN`.
     Named,
+    /// A token that is to be kept, if it is good.
+    Brought,
     /// The operator's token of a node, in this file.
     Operator(PathBuf),
     /// A saved sign-in.
@@ -74,19 +78,28 @@ impl Target {
             let endpoint = Endpoint::read(&data_dir)?;
             Ok(endpoint.map(|endpoint| Self::of_node(endpoint, &data_dir)))
         };
+        let was_named = options.data.given.is_some();
         // One looks no further than needed: a file that is not used may be damaged.
         let target = match whose {
             Whose::Machines => node()?,
+            // What was named is meant, whatever is saved.
+            _ if was_named => node()?,
             Whose::Accounts => match Self::saved()? {
                 None => node()?,
                 saved => saved,
             },
             Whose::Anybodys => match node()? {
-                None if options.data.given.is_none() => Self::saved()?,
+                None => Self::saved()?,
                 node => node,
             },
         };
-        let target = target.ok_or_else(|| CliError::NoEndpoint(Endpoint::path(&data_dir)))?;
+        let target = target.ok_or_else(|| match was_named || whose == Whose::Machines {
+            true => CliError::NoNodeIn {
+                dir: data_dir.clone(),
+                was_named,
+            },
+            false => CliError::NoEndpoint(Endpoint::path(&data_dir)),
+        })?;
         Ok(match &options.token {
             None => target,
             Some(token) => Self {
@@ -107,6 +120,7 @@ impl Target {
             urls,
             token,
             addresses: AddressBook::Nowhere,
+            ca: None,
         }
     }
 
@@ -124,6 +138,7 @@ impl Target {
                 file,
                 farm: farm.to_owned(),
             },
+            ca: login.ca.clone(),
         }
     }
 
@@ -157,6 +172,7 @@ impl Target {
             urls: vec![endpoint.url],
             token: Some(endpoint.token),
             addresses: AddressBook::Cache(data_dir.join("peers.json")),
+            ca: None,
         }
     }
 }
@@ -201,6 +217,7 @@ impl SignedInBy {
                 "sign in with `jiggablend login URL`, or name a token with --token or JIGGABLEND_TOKEN".to_owned()
             }
             Self::Named => "the token of --token or JIGGABLEND_TOKEN is wrong, was revoked or has expired; take another, or sign in with `jiggablend login URL`".to_owned(),
+            Self::Brought => "the farm does not know this token: it is wrong or another farm's, was revoked or has expired; give `jiggablend login --with-token` one that is good".to_owned(),
             Self::Operator(path) => format!(
                 "the farm does not know the node's token in {}; start the node again, or sign in with `jiggablend login URL` and name a node with --url",
                 path.display()
@@ -218,6 +235,7 @@ impl fmt::Display for SignedInBy {
         match self {
             Self::Nothing => f.write_str("nothing"),
             Self::Named => f.write_str("the token of --token or JIGGABLEND_TOKEN"),
+            Self::Brought => f.write_str("the token that is to be kept"),
             Self::Operator(path) => write!(f, "the operator's token in {}", path.display()),
             Self::Saved {
                 user, farm_name, ..

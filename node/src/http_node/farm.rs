@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::messages::{Registered, Registration};
-use crate::cli::{Peers, normalise};
+use crate::cli::{Peers, complaint, normalise, roots};
 
 /// Before a call that no node answered is made again.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
@@ -66,7 +66,12 @@ struct ProblemBody {
 
 impl Farm {
     /// `named` by the user come first, then what was known at the last start.
-    pub(super) fn new(named: &[String], known: Vec<String>) -> anyhow::Result<Self> {
+    /// `ca`: whose certificates are believed beside those that this machine knows, as PEM.
+    pub(super) fn new(
+        named: &[String],
+        known: Vec<String>,
+        ca: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let read = |url: &String| {
             normalise(url).with_context(|| {
                 format!("'{url}' is no web address of a node; write http://HOST:PORT")
@@ -77,7 +82,10 @@ impl Farm {
             !named.is_empty(),
             "no web address of a node is given; name one with --http"
         );
+        let ca = ca.map(roots).transpose();
+        let ca = ca.context("cannot read the certificates of --ca")?;
         let http = reqwest::Client::builder()
+            .tls_certs_merge(ca.unwrap_or_default())
             .connect_timeout(CONNECT_TIMEOUT)
             // The credential goes to nodes of the farm, never where an answer points.
             .redirect(reqwest::redirect::Policy::none())
@@ -266,7 +274,9 @@ pub(super) fn lost(url: &str, error: &reqwest::Error) -> AskError {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    AskError::NoAnswer(format!("{url}: {cause}"))
+    let cause = cause.to_string();
+    let reason = complaint(&cause).unwrap_or(cause);
+    AskError::NoAnswer(format!("{url}: {reason}"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

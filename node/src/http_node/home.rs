@@ -85,6 +85,22 @@ impl Home {
         Ok(secret)
     }
 
+    /// Whose certificates are believed, as PEM: what was named last.
+    pub(super) fn ca(&self) -> anyhow::Result<Option<String>> {
+        read(&self.ca_file())
+    }
+
+    pub(super) fn keep_ca(&self, ca: Option<&str>) -> anyhow::Result<()> {
+        match ca {
+            Some(ca) => write(&self.ca_file(), &ca),
+            None => Ok(()),
+        }
+    }
+
+    fn ca_file(&self) -> PathBuf {
+        self.data.root().join("farm-ca.json")
+    }
+
     fn credential_file(&self) -> PathBuf {
         self.data.root().join("http-runner.json")
     }

@@ -11,13 +11,14 @@ mod outbox;
 mod storage;
 mod work;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::cli::NodeOptions;
+use crate::cli::{NodeOptions, read_ca};
 use crate::runner::{Outbox, Runner, RunnerConfig, Storage};
 use crate::service::node_name;
 use farm::{AskError, Farm};
@@ -32,11 +33,17 @@ use work::Work;
 pub(crate) async fn join(
     urls: &[String],
     token: Option<String>,
+    ca: Option<&Path>,
     options: &NodeOptions,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let home = Home::open(&options.data.path())?;
-    let farm = Farm::new(urls, home.known_urls()?)?;
+    let ca = match ca {
+        Some(path) => Some(read_ca(path)?),
+        None => home.ca()?,
+    };
+    let farm = Farm::new(urls, home.known_urls()?, ca.as_deref())?;
+    home.keep_ca(ca.as_deref())?;
     let storage = Arc::new(HttpStorage::new(farm.clone()));
     let outbox = Arc::new(HttpOutbox::new(farm.clone(), Arc::clone(&storage)));
     let config = RunnerConfig {

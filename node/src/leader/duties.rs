@@ -42,6 +42,8 @@ pub(crate) struct Duties {
     pub(crate) log: JobLog,
     pub(crate) switchboard: Switchboard,
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
+    /// Webhooks may reach what runs on this machine, for tests.
+    pub(crate) webhooks_to_this_machine: bool,
 }
 
 impl Duties {
@@ -64,7 +66,7 @@ impl Duties {
                 for arrival in early.drain(..) {
                     reign.on_arrival(arrival);
                 }
-                let deliveries = deliver(self.log.clone());
+                let deliveries = deliver(self.log.clone(), self.webhooks_to_this_machine);
                 tokio::select! {
                     () = reign.run(events, &mut self.arrivals) => {}
                     () = deliveries => {}
@@ -88,8 +90,8 @@ impl Duties {
 }
 
 /// Sends what webhooks are due; never ends while the log is there.
-async fn deliver(log: JobLog) {
-    match Deliveries::new(log) {
+async fn deliver(log: JobLog, to_this_machine: bool) {
+    match Deliveries::new(log, to_this_machine) {
         Ok(deliveries) => deliveries.run().await,
         Err(error) => {
             warn!("webhooks are not served by this node: cannot set up HTTP: {error}");
@@ -203,7 +205,10 @@ impl Reign {
                         self.order(node, ToNode::Revoke(task, epoch));
                     }
                     Change::Node(node) => self.on_node_changed(state, node),
-                    Change::Job(_) | Change::File(..) | Change::Delivery(_) => {}
+                    Change::Job(_)
+                    | Change::Unshared(..)
+                    | Change::File(..)
+                    | Change::Delivery(_) => {}
                 }
             }
         });

@@ -92,7 +92,12 @@ async fn outcome_of(shared: &Shared, lease: Lease, ended: Ended) -> Outcome {
         let output = keep_made(shared, lease, &made).await?;
         Ok::<_, Failure>((output, render_ms))
     };
+    let log = shared.scratch.hidden_in(&log);
     let (kept, log) = tokio::join!(kept, keep_log(shared, lease, &log));
+    let kept = kept.map_err(|failure| Failure {
+        message: shared.scratch.hidden_in(&failure.message),
+        ..failure
+    });
     let is_full = kept.is_err() && shared.scratch.is_full();
     drop(folder);
     match kept {

@@ -291,7 +291,11 @@ impl Runner {
     /// line; `None` where it does not run here.
     pub fn log_lines(&self, task: TaskId, epoch: Epoch, from: u64) -> Option<(Vec<String>, u64)> {
         let shared = self.shared.as_ref()?;
-        shared.live_logs.lines((task, epoch), from)
+        let (mut lines, next) = shared.live_logs.lines((task, epoch), from)?;
+        for line in &mut lines {
+            *line = shared.scratch.hidden_in(line);
+        }
+        Some((lines, next))
     }
 
     /// Ends every process and gives no more outcomes.

@@ -63,6 +63,13 @@ impl Scratch {
         Ok(Folder { path })
     }
 
+    /// The text without where on this machine the scratch folder is: that is nobody else's
+    /// business.
+    pub(super) fn hidden_in(&self, text: &str) -> String {
+        let root = self.root.to_string_lossy();
+        text.replace(&format!("{root}/"), "…/").replace(&*root, "…")
+    }
+
     /// True where the disk is so full that a program's failure is best explained by it.
     pub(super) fn is_full(&self) -> bool {
         const NEARLY_NOTHING_BYTES: u64 = 1024 * 1024;
@@ -109,6 +116,11 @@ mod tests {
 
         let folder = scratch.attempt().unwrap();
         let path = folder.path().to_owned();
+        let line = format!("Saved: '{}/frame_0001.png'", path.display());
+        assert_eq!(
+            scratch.hidden_in(&line),
+            "Saved: '…/attempts/1/frame_0001.png'"
+        );
         std::fs::write(path.join("x"), "x").unwrap();
         drop(folder);
         assert!(!path.exists());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiggablend_raft::{Actor, JobLog, NodeId, Roles, RunnerFacts};
-use jiggablend_web::TicketMaker as _;
+use jiggablend_web::{TicketMaker as _, TicketOrder};
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
@@ -45,9 +45,13 @@ impl Greeting<'_> {
             runner: true,
         };
         let actor = Actor::Operator(self.membership.node);
-        let (ticket, _) = door
-            .make(actor, None, roles, FIRST_TICKET_TTL, false)
-            .await?;
+        let order = TicketOrder {
+            secret: rand::random(),
+            roles,
+            ttl: FIRST_TICKET_TTL,
+            reusable: false,
+        };
+        let ticket = door.make(actor, None, order).await?;
         Ok(format!("jiggablend node join {ticket}"))
     }
 

@@ -42,7 +42,11 @@ impl Housekeeper {
             match *change {
                 Change::Node(_) => self.set_members(),
                 Change::Task(task) => self.forget_if_ended(task),
-                Change::Job(_) | Change::File(..) | Change::Revoked(..) | Change::Delivery(_) => {}
+                Change::Job(_)
+                | Change::Unshared(..)
+                | Change::File(..)
+                | Change::Revoked(..)
+                | Change::Delivery(_) => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Starts the rooms of a node in order, tells its owner, and stops them in the opposite order.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,10 +71,11 @@ pub(crate) async fn join(arguments: NodeJoinArgs) -> anyhow::Result<()> {
         ticket,
         http,
         token,
+        ca,
         options,
     } = arguments;
     if !http.is_empty() {
-        return join_over_http(http, token, options).await;
+        return join_over_http(http, token, ca, options).await;
     }
     let ticket = match ticket {
         Some(typed) => Some(typed_or_stdin(typed, "ticket")?.parse()?),
@@ -100,6 +102,7 @@ pub(crate) async fn join(arguments: NodeJoinArgs) -> anyhow::Result<()> {
 async fn join_over_http(
     urls: Vec<String>,
     token: Option<String>,
+    ca: Option<PathBuf>,
     options: NodeOptions,
 ) -> anyhow::Result<()> {
     let token = token
@@ -107,7 +110,7 @@ async fn join_over_http(
         .transpose()?;
     let stop = CancellationToken::new();
     tokio::select! {
-        ended = http_node::join(&urls, token, &options, stop.clone()) => ended,
+        ended = http_node::join(&urls, token, ca.as_deref(), &options, stop.clone()) => ended,
         () = async { stop_at_a_signal(stop.clone()).await; std::future::pending().await } => Ok(()),
     }
 }
@@ -200,6 +203,7 @@ impl Running {
             log: log.clone(),
             switchboard: switchboard.clone(),
             arrivals,
+            webhooks_to_this_machine: options.doors.webhooks_to_this_machine,
         };
         tasks.spawn(duties.run(stop.clone()));
         let http_runners = HttpRunners::default();
@@ -248,6 +252,7 @@ impl Running {
                 copies: options.copies as usize,
                 certificates,
                 trusted_proxies: options.doors.trusted_proxies.clone(),
+                webhooks_to_this_machine: options.doors.webhooks_to_this_machine,
             },
             log: log.clone(),
             content: content.clone(),

@@ -3,7 +3,9 @@
 //! on this machine.
 
 use anyhow::{Context as _, bail, ensure};
-use jiggablend_web::{DiscordConfig, OidcConfig, ProviderConfig, ProviderKind, ProviderUrl};
+use jiggablend_web::{
+    DiscordConfig, OidcConfig, ProviderConfig, ProviderKind, ProviderUrl, password_fault,
+};
 
 const GOOGLE_ISSUER: &str = "https://accounts.google.com";
 const DISCORD_AUTH: &str = "https://discord.com/oauth2/authorize";
@@ -41,6 +43,12 @@ impl SignInSettings {
             local_auth || test_user.is_none(),
             "LOCAL_TEST_EMAIL is set but local accounts are off; set ENABLE_LOCAL_AUTH=true too"
         );
+        if let Some(fault) = test_user
+            .as_ref()
+            .and_then(|(_, password)| password_fault(password))
+        {
+            bail!("LOCAL_TEST_PASSWORD {fault}; set another one");
+        }
         let providers = [google(&set)?, discord(&set)?, oidc(&set)?];
         Ok(Self {
             local_auth,
@@ -232,6 +240,23 @@ mod tests {
         };
         assert_eq!(oidc.identity_provider, "https://id.studio.example");
         assert_eq!(providers[1].name, "Studio");
+    }
+
+    #[test]
+    fn a_test_users_password_must_be_as_good_as_anybodys() {
+        let with = |password| {
+            read(&[
+                ("ENABLE_LOCAL_AUTH", "true"),
+                ("LOCAL_TEST_EMAIL", "a@b"),
+                ("LOCAL_TEST_PASSWORD", password),
+            ])
+        };
+        let error = with("short").unwrap_err().to_string();
+        assert!(
+            error.contains("LOCAL_TEST_PASSWORD") && error.contains("8 characters"),
+            "{error}"
+        );
+        assert!(with("long enough").unwrap().test_user.is_some());
     }
 
     #[test]

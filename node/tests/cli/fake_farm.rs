@@ -52,8 +52,8 @@ pub struct Inner {
     pub scene_bytes: Option<usize>,
     /// The scene, where it came by tus.
     pub scene: Vec<u8>,
-    /// The `Idempotency-Key` of each call that made a job.
-    pub idempotency_keys: Vec<String>,
+    /// The job of each `Idempotency-Key`.
+    pub jobs_by_key: BTreeMap<String, Uuid>,
     /// What was asked of the list of jobs.
     pub list_queries: Vec<String>,
     pub accounts: FakeAccounts,
@@ -414,12 +414,12 @@ async fn create_job(
         return problem(503, "no-leader", "there is no leader; try again");
     }
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-    // As in a farm, the id follows from the key.
-    let id: Uuid = key.parse().unwrap();
     let answer = {
         let mut inner = context.farm.inner();
+        let known = inner.jobs_by_key.get(&key).copied();
+        let id = known.unwrap_or_else(Uuid::now_v7);
+        inner.jobs_by_key.insert(key, id);
         inner.created_ids.push(id.to_string());
-        inner.idempotency_keys.push(key);
         inner.make_job(id, body["name"].as_str().unwrap());
         inner.whole_job()
     };

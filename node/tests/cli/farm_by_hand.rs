@@ -165,3 +165,94 @@ fn runners_and_tickets_are_made_listed_and_taken_back() {
         "{ticket}"
     );
 }
+
+#[test]
+fn a_webhook_is_made_changed_tested_and_deleted() {
+    let node = RealNode::start();
+    let made = operator_json(
+        &node,
+        &[
+            "webhook",
+            "create",
+            "https://example.org/hook",
+            "--event",
+            "job_done",
+            "--all-jobs",
+        ],
+    );
+    assert!(made["secret"].as_str().unwrap().starts_with("whsec_"));
+    operator(&node, &["webhook", "test", "example.org"]);
+    let deliveries = operator_json(&node, &["webhook", "deliveries", "example.org"]);
+    assert_eq!(deliveries["deliveries"][0]["event"], "test");
+    let shown = operator(&node, &["webhook", "deliveries", "example.org"]).stdout;
+    assert!(shown.lines().nth(1).unwrap().starts_with("test"), "{shown}");
+    let change = ["webhook", "update", "example.org", "--name", "nightly"];
+    operator(&node, &[&change[..], &["--enabled", "false"]].concat());
+    let listed = operator_json(&node, &["webhook", "list"]);
+    assert_eq!(listed["webhooks"][0]["name"], "nightly");
+    assert_eq!(listed["webhooks"][0]["enabled"], false);
+    operator(&node, &["webhook", "delete", "nightly"]);
+    let left = operator_json(&node, &["webhook", "list"]);
+    assert_eq!(left["webhooks"].as_array().unwrap().len(), 0);
+}
+
+/// A scene that Blender saved.
+fn saved_scene(machine: &Machine) -> std::path::PathBuf {
+    let path = machine.path("cube.blend");
+    let script = format!("import bpy; bpy.ops.wm.save_as_mainfile(filepath={path:?})");
+    let output = std::process::Command::new("blender")
+        .args(["-b", "--factory-startup", "--python-expr", &script])
+        .output()
+        .expect("Blender is on the PATH; testnet/setup brings it");
+    assert!(output.status.success(), "Blender failed: {output:?}");
+    path
+}
+
+#[test]
+fn a_job_is_uploaded_found_shared_and_taken_back() {
+    let node = RealNode::start();
+    for email in [ADA, "bob@example.org"] {
+        create_user(&node, &[email]).expect_code(0);
+    }
+    let ada = signed_in(&node, ADA);
+    let bob = signed_in(&node, "bob@example.org");
+    let scene = saved_scene(&ada);
+    let submit = ["job", "submit", scene.to_str().unwrap(), "--frames", "1-3"];
+    let said = ada.run_without_data(&submit).expect_code(0);
+    let job = said.stdout.lines().next().unwrap().to_owned();
+
+    let find = [
+        "job", "list", "--owner", "me", "--search", "CUBE", "--sort", "name", "--json",
+    ];
+    let found = |machine: &Machine| -> usize {
+        let listed = machine.run_without_data(&find).expect_code(0).json();
+        listed["jobs"].as_array().unwrap().len()
+    };
+    assert_eq!((found(&ada), found(&bob)), (1, 0));
+    let active = ["job", "list", "--state", "active"];
+    let listed = ada.run_without_data(&active).expect_code(0);
+    assert!(listed.stdout.contains("cube"), "{listed:#?}");
+    // Nothing renders here.
+    let attempts = ["job", "attempts", &job, "--frame", "2", "--json"];
+    let told = ada.run_without_data(&attempts).expect_code(0).json();
+    assert_eq!(told["attempts"].as_array().unwrap().len(), 0);
+    let log = ["job", "log", &job, "--frame", "2"];
+    let refused = ada.run_without_data(&log).expect_code(1);
+    assert!(refused.stderr.contains("no such attempt"), "{refused:#?}");
+
+    let show = ["job", "show", &job];
+    bob.run_without_data(&show).expect_code(1);
+    let share = ["job", "share", &job, "bob@example.org"];
+    ada.run_without_data(&share).expect_code(0);
+    bob.run_without_data(&show).expect_code(0);
+    let cancel = ["job", "cancel", &job];
+    let refused = bob.run_without_data(&cancel).expect_code(1);
+    assert!(refused.stderr.contains("shared with you"), "{refused:#?}");
+    let unshare = ["job", "unshare", &job, "bob"];
+    ada.run_without_data(&unshare).expect_code(0);
+    bob.run_without_data(&show).expect_code(1);
+    let manage = [&share[..], &["--manage"]].concat();
+    ada.run_without_data(&manage).expect_code(0);
+    let cancelled = bob.run_without_data(&cancel).expect_code(0);
+    assert!(cancelled.stdout.contains("is cancelled"), "{cancelled:#?}");
+}

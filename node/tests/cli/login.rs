@@ -149,6 +149,30 @@ fn what_is_named_goes_before_the_node_and_the_node_before_the_sign_in() {
 }
 
 #[test]
+fn a_data_directory_that_is_named_is_meant_whatever_is_saved() {
+    let (_farm, node, machine) = farm_with_node();
+    sign_in(&machine, &node.url);
+    // No node was ever started in the machine's data directory.
+    let commands: [&[&str]; 5] = [
+        &["job", "list"],
+        &["token", "list"],
+        &["whoami"],
+        &["node", "status"],
+        &["login"],
+    ];
+    for command in commands {
+        let said = machine.run(command).expect_code(1);
+        assert!(said.stderr.contains("no node was started in"), "{said:#?}");
+        assert!(!said.stderr.contains("nobody signed in"), "{said:#?}");
+    }
+    machine
+        .run_without_data(&["token", "list", "--json"])
+        .expect_code(0);
+    let said = machine.run_without_data(&["node", "status"]).expect_code(1);
+    assert!(said.stderr.contains("no node was started in"), "{said:#?}");
+}
+
+#[test]
 fn a_wrong_password_keeps_nothing() {
     let (_farm, node, machine) = farm_with_node();
     let arguments = [
@@ -211,6 +235,7 @@ fn a_token_that_was_brought_along_is_kept_where_it_is_good() {
     let arguments = ["login", &node.url, "--with-token"];
     let said = machine.run_with_input(&arguments, "wrong\n").expect_code(1);
     assert!(said.stderr.contains("is wrong"), "{said:#?}");
+    assert!(!said.stderr.contains("JIGGABLEND_TOKEN"), "{said:#?}");
     assert!(!machine.credentials().exists());
     machine
         .run_with_input(&arguments, "the-token\n")

@@ -376,6 +376,8 @@ pub enum Action {
         delivery: DeliveryId,
         attempt: u32,
         error: String,
+        /// The HTTP status of the answer, where there was one.
+        status: Option<u16>,
         /// `None`: given up.
         retry_at: Option<TimestampMs>,
     },

@@ -2,60 +2,69 @@
 
 use super::Action;
 
-impl Action {
-    /// The kind of command, for messages and the audit log: nothing of what it carries.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::FarmCreated { .. } => "farm_created",
-            Self::NodeAdmitted { .. } => "node_admitted",
-            Self::NodeAnnounced { .. } => "node_announced",
-            Self::NodeRemoved { .. } => "node_removed",
-            Self::TicketCreated { .. } => "ticket_created",
-            Self::TicketRevoked { .. } => "ticket_revoked",
-            Self::SettingsChanged { .. } => "settings_changed",
-            Self::FarmRenamed { .. } => "farm_renamed",
-            Self::RegistrationTokenCreated { .. } => "registration_token_created",
-            Self::RegistrationTokenRevoked { .. } => "registration_token_revoked",
-            Self::RunnerRegistered { .. } => "runner_registered",
-            Self::RunnerAnnounced { .. } => "runner_announced",
-            Self::UserCreated { .. } => "user_created",
-            Self::UserRegistered { .. } => "user_registered",
-            Self::UserChanged { .. } => "user_changed",
-            Self::UserDeleted { .. } => "user_deleted",
-            Self::IdentityLinked { .. } => "identity_linked",
-            Self::IdentityUnlinked { .. } => "identity_unlinked",
-            Self::InvitationCreated { .. } => "invitation_created",
-            Self::InvitationRevoked { .. } => "invitation_revoked",
-            Self::SessionCreated { .. } => "session_created",
-            Self::SessionEnded { .. } => "session_ended",
-            Self::SessionsEnded { .. } => "sessions_ended",
-            Self::TokenCreated { .. } => "token_created",
-            Self::TokenRevoked { .. } => "token_revoked",
-            Self::SignInStarted { .. } => "sign_in_started",
-            Self::SignInFinished { .. } => "sign_in_finished",
-            Self::DeviceSignInStarted { .. } => "device_sign_in_started",
-            Self::DeviceSignInApproved { .. } => "device_sign_in_approved",
-            Self::DeviceSignInRefused { .. } => "device_sign_in_refused",
-            Self::DeviceSignInFinished { .. } => "device_sign_in_finished",
-            Self::SignInBlocked { .. } => "sign_in_blocked",
-            Self::ExpiredRemoved => "expired_removed",
-            Self::JobCreated { .. } => "job_created",
-            Self::SceneAdded { .. } => "scene_added",
-            Self::SceneInspected { .. } => "scene_inspected",
-            Self::JobCancelled { .. } => "job_cancelled",
-            Self::JobShared { .. } => "job_shared",
-            Self::JobUnshared { .. } => "job_unshared",
-            Self::TasksLeased { .. } => "tasks_leased",
-            Self::LeasesEnded { .. } => "leases_ended",
-            Self::TaskCommitted { .. } => "task_committed",
-            Self::TaskFailed { .. } => "task_failed",
-            Self::ReplicaAdded { .. } => "replica_added",
-            Self::ReplicaLost { .. } => "replica_lost",
-            Self::WebhookSaved { .. } => "webhook_saved",
-            Self::WebhookDeleted { .. } => "webhook_deleted",
-            Self::WebhookTested { .. } => "webhook_tested",
-            Self::DeliveryDone { .. } => "delivery_done",
-            Self::DeliveryFailed { .. } => "delivery_failed",
+macro_rules! names {
+    ($($kind:ident = $name:literal;)*) => {
+        impl Action {
+            /// The kinds of command, for messages and the audit log.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// The kind of this one: nothing of what it carries.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$kind { .. } => $name),* }
+            }
         }
-    }
+    };
+}
+
+names! {
+    FarmCreated = "farm_created";
+    NodeAdmitted = "node_admitted";
+    NodeAnnounced = "node_announced";
+    NodeRemoved = "node_removed";
+    TicketCreated = "ticket_created";
+    TicketRevoked = "ticket_revoked";
+    SettingsChanged = "settings_changed";
+    FarmRenamed = "farm_renamed";
+    RegistrationTokenCreated = "registration_token_created";
+    RegistrationTokenRevoked = "registration_token_revoked";
+    RunnerRegistered = "runner_registered";
+    RunnerAnnounced = "runner_announced";
+    UserCreated = "user_created";
+    UserRegistered = "user_registered";
+    UserChanged = "user_changed";
+    UserDeleted = "user_deleted";
+    IdentityLinked = "identity_linked";
+    IdentityUnlinked = "identity_unlinked";
+    InvitationCreated = "invitation_created";
+    InvitationRevoked = "invitation_revoked";
+    SessionCreated = "session_created";
+    SessionEnded = "session_ended";
+    SessionsEnded = "sessions_ended";
+    TokenCreated = "token_created";
+    TokenRevoked = "token_revoked";
+    SignInStarted = "sign_in_started";
+    SignInFinished = "sign_in_finished";
+    DeviceSignInStarted = "device_sign_in_started";
+    DeviceSignInApproved = "device_sign_in_approved";
+    DeviceSignInRefused = "device_sign_in_refused";
+    DeviceSignInFinished = "device_sign_in_finished";
+    SignInBlocked = "sign_in_blocked";
+    ExpiredRemoved = "expired_removed";
+    JobCreated = "job_created";
+    SceneAdded = "scene_added";
+    SceneInspected = "scene_inspected";
+    JobCancelled = "job_cancelled";
+    JobShared = "job_shared";
+    JobUnshared = "job_unshared";
+    TasksLeased = "tasks_leased";
+    LeasesEnded = "leases_ended";
+    TaskCommitted = "task_committed";
+    TaskFailed = "task_failed";
+    ReplicaAdded = "replica_added";
+    ReplicaLost = "replica_lost";
+    WebhookSaved = "webhook_saved";
+    WebhookDeleted = "webhook_deleted";
+    WebhookTested = "webhook_tested";
+    DeliveryDone = "delivery_done";
+    DeliveryFailed = "delivery_failed";
 }

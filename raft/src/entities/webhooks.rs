@@ -62,6 +62,8 @@ pub struct Delivery {
     /// `None` while it is to be tried.
     pub outcome: Option<DeliveryOutcome>,
     pub last_error: Option<String>,
+    /// The HTTP status of the newest attempt's answer, where it failed and had one.
+    pub last_status: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -17,6 +17,12 @@ pub(super) fn between(before: &State, after: &State) -> Vec<Change> {
             add_tasks(known, job, &mut changes);
         }
     }
+    for (id, job) in &before.jobs {
+        let shares = after.jobs.get(id).map(|job| &job.shares);
+        let users = job.shares.keys().copied();
+        let unshared = users.filter(|user| !shares.is_some_and(|shares| shares.contains_key(user)));
+        changes.extend(unshared.map(|user| Change::Unshared(*id, user)));
+    }
     for (id, file) in &after.files {
         if before.files.get(id) != Some(file) {
             changes.push(Change::File(file.job, *id));

@@ -1,5 +1,6 @@
 //! The one place that sends each command to the part of the state that knows about it.
 
+use super::deliveries::AttemptFailure;
 use super::runners::NewRunner;
 use super::users::Registrant;
 use super::{Effect, Refusal, State, Touched};
@@ -355,8 +356,16 @@ impl State {
                 delivery,
                 attempt,
                 error,
+                status,
                 retry_at,
-            } => self.delivery_failed(*delivery, *attempt, error, *retry_at, at, touched),
+            } => {
+                let failure = AttemptFailure {
+                    error,
+                    status: *status,
+                    retry_at: *retry_at,
+                };
+                self.delivery_failed(*delivery, *attempt, &failure, at, touched)
+            }
         }
     }
 }

@@ -12,6 +12,14 @@ const MAX_OPEN: usize = 1_000;
 const MAX_ENDED: usize = 50;
 const MAX_ERROR_CHARS: usize = 300;
 
+/// Why an attempt was none of success.
+pub(super) struct AttemptFailure<'a> {
+    pub(super) error: &'a str,
+    pub(super) status: Option<u16>,
+    /// `None`: it is given up.
+    pub(super) retry_at: Option<TimestampMs>,
+}
+
 impl State {
     /// A new delivery, due at once.
     pub(super) fn enqueue(
@@ -42,6 +50,7 @@ impl State {
             next_at: at,
             outcome: None,
             last_error: None,
+            last_status: None,
         };
         self.put_delivery(delivery, touched);
         id
@@ -102,16 +111,21 @@ impl State {
         &mut self,
         id: DeliveryId,
         attempt: u32,
-        error: &str,
-        retry_at: Option<TimestampMs>,
+        failure: &AttemptFailure<'_>,
         at: TimestampMs,
         touched: &mut Touched,
     ) -> Result<Effect, Refusal> {
+        let AttemptFailure {
+            error,
+            status,
+            retry_at,
+        } = *failure;
         let Some(mut delivery) = self.attempted(id, attempt)? else {
             return Ok(Effect::Done);
         };
         delivery.attempts = attempt;
         delivery.last_error = Some(error.chars().take(MAX_ERROR_CHARS).collect());
+        delivery.last_status = status;
         delivery.next_at = retry_at.unwrap_or(delivery.next_at);
         let webhook = delivery.webhook;
         self.put_delivery(delivery, touched);

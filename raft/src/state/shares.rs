@@ -51,7 +51,7 @@ impl State {
             && job.shares.remove(&user).is_some()
         {
             touched.note(JobNote::Unshared(user, job.order()));
-            touched.job(id);
+            touched.unshared(id, user);
         }
     }
 }

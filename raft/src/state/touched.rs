@@ -95,6 +95,11 @@ impl Touched {
         self.rows.push(Row::Job(job));
     }
 
+    pub(super) fn unshared(&mut self, job: JobId, user: UserId) {
+        self.job(job);
+        self.changes.push(Change::Unshared(job, user));
+    }
+
     pub(super) fn task(&mut self, task: TaskId) {
         self.changes.push(Change::Task(task));
         self.rows.push(Row::Task(task));

@@ -232,6 +232,7 @@ impl Story {
                 delivery: delivery?,
                 attempt,
                 error: "connection refused".into(),
+                status: self.chance(50).then_some(500),
                 retry_at: self.chance(70).then(|| self.soon()),
             },
             _ => Action::WebhookSaved {

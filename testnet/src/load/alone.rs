@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiggablend_raft::{
-    Actor, Epoch, NodeId, ProposeError, Roles, TaskId, TimestampMs, Transport, TransportError,
-};
+use jiggablend_raft::{Actor, Epoch, NodeId, ProposeError, TaskId, Transport, TransportError};
 use jiggablend_web::{
-    LogLines, NeighbourStream, Neighbours, RunnerCondition, RunnerGateway, RunningLogs, TicketMaker,
+    LogLines, NeighbourStream, Neighbours, RunnerCondition, RunnerGateway, RunningLogs,
+    TicketMaker, TicketOrder,
 };
 
 pub(crate) struct Alone;
@@ -32,10 +31,8 @@ impl TicketMaker for Alone {
         &self,
         _actor: Actor,
         _from: Option<IpAddr>,
-        _roles: Roles,
-        _ttl: Duration,
-        _reusable: bool,
-    ) -> Result<(String, TimestampMs), ProposeError> {
+        _order: TicketOrder,
+    ) -> Result<String, ProposeError> {
         Err(ProposeError::NoLeader("this farm takes no nodes".into()))
     }
 }

@@ -89,6 +89,7 @@ pub(crate) async fn run(arguments: NodeArgs) -> anyhow::Result<()> {
             copies: 1,
             certificates: None,
             trusted_proxies: Vec::new(),
+            webhooks_to_this_machine: false,
         },
         log: log.clone(),
         content,

@@ -15,13 +15,18 @@ pub(crate) const PLAIN_NAME: &str = "jiggablend_session";
 /// Over TLS: no other host and no plain connection can set it.
 const TLS_NAME: &str = "__Host-jiggablend_session";
 
-/// 256 bits from the operating system, in hex.
-pub(crate) fn new_secret() -> String {
+/// 256 bits from the operating system.
+pub(crate) fn new_secret_bytes() -> [u8; 32] {
     let mut secret = [0; 32];
     rand::rngs::OsRng
         .try_fill_bytes(&mut secret)
         .expect("the operating system gives random bytes");
-    hex::encode(secret)
+    secret
+}
+
+/// The same, in hex.
+pub(crate) fn new_secret() -> String {
+    hex::encode(new_secret_bytes())
 }
 
 pub(crate) fn session_cookie(secret: String, over_tls: bool) -> Cookie<'static> {

@@ -16,7 +16,8 @@ use jiggablend_raft::{Job, JobId, Scope, State as FarmState, TimestampMs};
 
 pub(crate) use caller::{API_TOKEN_PREFIX, Caller, Credential, Identity};
 pub(crate) use cookie::{
-    PLAIN_NAME as PLAIN_COOKIE, SESSION_LIFE, ended_cookie, new_secret, session_cookie,
+    PLAIN_NAME as PLAIN_COOKIE, SESSION_LIFE, ended_cookie, new_secret, new_secret_bytes,
+    session_cookie,
 };
 pub(crate) use cross_site::refuse as refuse_cross_site;
 pub(crate) use in_touch::{InTouch, see_what_was_written_elsewhere};

@@ -164,8 +164,14 @@ pub(crate) async fn register(
         credential: NewCredential::Password(password_hash),
         invitation,
     };
-    app.propose_from(Actor::User(user), connection.address, registered)
-        .await?;
+    let made = app.propose_from(Actor::User(user), connection.address, registered);
+    match made.await {
+        Ok(_) => {}
+        Err(ProposeError::Refused(Refusal::NotAllowed(why))) => {
+            return Err(Problem::new(ProblemKind::RegistrationRefused, why));
+        }
+        Err(error) => return Err(error.into()),
+    }
     let beginning = sessions::begin(&app, user, &connection, &headers, old.as_deref());
     let (caller, cookie) = beginning.await?;
     let me = app.log.read(|state| Me::of(&app, state, &caller));
@@ -176,8 +182,8 @@ fn refuse_without_local_accounts(app: &App) -> Result<(), Problem> {
     if app.config.local_auth {
         return Ok(());
     }
-    let why = "local accounts are switched off on this node; start it with ENABLE_LOCAL_AUTH=true";
-    Err(Problem::new(ProblemKind::NotAllowed, why))
+    let why = "local accounts are switched off on this node; sign in another way (GET /api/auth/providers), or have it started with ENABLE_LOCAL_AUTH=true";
+    Err(Problem::new(ProblemKind::LocalAccountsOff, why))
 }
 
 /// What is there to see of an invitation: its hash.
@@ -282,15 +288,25 @@ pub(crate) fn checked_name(text: &str) -> Result<String, Problem> {
 }
 
 pub(crate) fn checked_password(password: String) -> Result<String, Problem> {
-    let is_long_enough = password.chars().count() >= MIN_PASSWORD_CHARS;
-    if is_long_enough && password.len() <= passwords::MAX_PASSWORD_BYTES {
-        return Ok(password);
+    match password_fault(&password) {
+        None => Ok(password),
+        Some(why) => {
+            let why = format!("the password {why}");
+            Err(Problem::new(ProblemKind::InvalidRequest, why))
+        }
     }
-    let why = format!(
-        "the password must have {MIN_PASSWORD_CHARS} characters or more, and at most {} bytes",
-        passwords::MAX_PASSWORD_BYTES
-    );
-    Err(Problem::new(ProblemKind::InvalidRequest, why))
+}
+
+/// Why that can be no account's password, as what it must be; `None` where it can.
+pub fn password_fault(password: &str) -> Option<String> {
+    let is_long_enough = password.chars().count() >= MIN_PASSWORD_CHARS;
+    let is_fit = is_long_enough && password.len() <= passwords::MAX_PASSWORD_BYTES;
+    (!is_fit).then(|| {
+        format!(
+            "must have {MIN_PASSWORD_CHARS} characters or more, and at most {} bytes",
+            passwords::MAX_PASSWORD_BYTES
+        )
+    })
 }
 
 /// Makes the test user of `LOCAL_TEST_EMAIL` and `LOCAL_TEST_PASSWORD` where no account has that

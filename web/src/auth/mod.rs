@@ -16,7 +16,7 @@ mod passwords;
 mod providers;
 mod sign_in_cookie;
 
-pub use local::ensure_test_user;
+pub use local::{ensure_test_user, password_fault};
 pub use providers::{
     DiscordConfig, OidcConfig, ProviderConfig, ProviderKind, ProviderUrl, ProviderUrlError,
 };

@@ -59,7 +59,7 @@ async fn end_session_of(app: &App, caller: &Caller) -> Result<(), ProposeError> 
     Ok(())
 }
 
-/// Ends the session on every node.
+/// Ends the session on every node. A token is revoked instead.
 #[utoipa::path(
     post, path = "/api/auth/logout", tag = "sign-in",
     responses((status = 204, description = "Signed out")),
@@ -70,6 +70,10 @@ pub(crate) async fn logout(
     jar: CookieJar,
     caller: Caller,
 ) -> Result<Response, Problem> {
+    let Credential::Session(_) = caller.credential else {
+        let why = "this is a token, which has no session to end; revoke an API token with DELETE /api/tokens/{id}";
+        return Err(Problem::new(ProblemKind::NotAllowed, why));
+    };
     end_session_of(&app, &caller).await?;
     let jar = jar.add(ended_cookie(connection.over_tls));
     Ok((StatusCode::NO_CONTENT, jar).into_response())

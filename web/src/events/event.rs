@@ -32,14 +32,18 @@ pub(super) enum Audience {
     /// Those who may see the job: the same rule as [`Caller::may_see`], for a job as it was when
     /// the event was rendered.
     Job {
+        job: JobId,
         owner: Owner,
         shared_with: Vec<UserId>,
     },
+    /// One account. Not those who see all, of whom nothing is taken.
+    User(UserId),
 }
 
 impl Audience {
     pub(super) fn of(job: &Job) -> Self {
         Self::Job {
+            job: job.id,
             owner: job.owner,
             shared_with: job.shares.keys().copied().collect(),
         }
@@ -48,7 +52,10 @@ impl Audience {
     fn has(&self, caller: &Caller) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Job { owner, shared_with } => {
+            Self::User(user) => !caller.is_admin() && caller.user() == Some(*user),
+            Self::Job {
+                owner, shared_with, ..
+            } => {
                 let is_shared = match &caller.identity {
                     Identity::User { id, .. } => shared_with.contains(id),
                     Identity::Operator(_) => false,
@@ -59,7 +66,7 @@ impl Audience {
     }
 }
 
-/// A place in [`Event::audiences`].
+/// A place in [`Seen::audiences`].
 type AudienceIndex = usize;
 
 /// One element of the event's list.
@@ -75,14 +82,22 @@ struct Piece {
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) place: Place,
-    /// As those see it who see all.
+    /// With every piece in it.
     text: Bytes,
     /// The end of what comes before the pieces.
     head_end: usize,
     pieces: Vec<Piece>,
+    /// There is a piece for one account alone: nobody sees all.
+    is_personal: bool,
+    seen: Mutex<Seen>,
+}
+
+/// Who sees what of an event.
+#[derive(Debug, Default)]
+struct Seen {
     audiences: Vec<Audience>,
-    /// As each account sees it that does not see all; made when it is first wanted.
-    by_owner: Mutex<HashMap<Owner, Option<Bytes>>>,
+    /// As each account sees it, with an admin's rights or without; made when it is first wanted.
+    by_account: HashMap<(Owner, bool), Option<Bytes>>,
 }
 
 impl Event {
@@ -96,8 +111,8 @@ impl Event {
             head_end: text.len(),
             text: text.into(),
             pieces: Vec::new(),
-            audiences: Vec::new(),
-            by_owner: Mutex::default(),
+            is_personal: false,
+            seen: Mutex::default(),
         }
     }
 
@@ -108,17 +123,42 @@ impl Event {
 
     /// The event as the caller may see it; `None` where nothing of it is theirs.
     pub(super) fn for_caller(&self, caller: &Caller) -> Option<Bytes> {
-        if self.pieces.is_empty() || caller.is_admin() {
+        if self.pieces.is_empty() || (caller.is_admin() && !self.is_personal) {
             return Some(self.text.clone());
         }
-        let mut by_owner = self.by_owner.lock().unwrap_or_else(PoisonError::into_inner);
-        let assembled = by_owner.entry(caller.owner());
-        assembled.or_insert_with(|| self.assemble(caller)).clone()
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Seen {
+            audiences,
+            by_account,
+        } = &mut *seen;
+        let assembled = by_account.entry((caller.owner(), caller.is_admin()));
+        let assembled = assembled.or_insert_with(|| self.assemble(caller, audiences));
+        assembled.clone()
     }
 
-    fn assemble(&self, caller: &Caller) -> Option<Bytes> {
-        let may_see: Vec<bool> = self
-            .audiences
+    /// From now on the user sees nothing of the job in it, as if it had never been shared.
+    pub(super) fn unshare(&self, job: JobId, user: UserId) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut was_shared = false;
+        for audience in &mut seen.audiences {
+            if let Audience::Job {
+                job: of,
+                shared_with,
+                ..
+            } = audience
+                && *of == job
+            {
+                was_shared |= shared_with.contains(&user);
+                shared_with.retain(|sharer| *sharer != user);
+            }
+        }
+        if was_shared {
+            seen.by_account.clear();
+        }
+    }
+
+    fn assemble(&self, caller: &Caller, audiences: &[Audience]) -> Option<Bytes> {
+        let may_see: Vec<bool> = audiences
             .iter()
             .map(|audience| audience.has(caller))
             .collect();
@@ -160,6 +200,7 @@ pub(super) struct EventBuilder {
     text: Vec<u8>,
     head_end: usize,
     pieces: Vec<Piece>,
+    is_personal: bool,
     audiences: Vec<Audience>,
     of_jobs: HashMap<JobId, AudienceIndex>,
 }
@@ -190,6 +231,7 @@ impl EventBuilder {
             head_end: text.len(),
             text,
             pieces: Vec::new(),
+            is_personal: false,
             audiences: vec![Audience::Everyone],
             of_jobs: HashMap::new(),
         }
@@ -205,6 +247,17 @@ impl EventBuilder {
     /// Adds a piece for those who may see the job.
     pub(super) fn push_of_job(&mut self, job: &Job, piece: &impl Serialize) {
         let audience = self.audience_of(job);
+        self.push(audience, piece);
+    }
+
+    /// Adds a piece for one account alone.
+    pub(super) fn push_for_user(&mut self, user: UserId, piece: &impl Serialize) {
+        self.is_personal = true;
+        self.audiences.push(Audience::User(user));
+        self.push(self.audiences.len() - 1, piece);
+    }
+
+    fn push(&mut self, audience: AudienceIndex, piece: &impl Serialize) {
         let start = self.start_piece();
         append_json(&mut self.text, piece);
         self.pieces.push(Piece {
@@ -262,8 +315,11 @@ impl EventBuilder {
             text: self.text.into(),
             head_end: self.head_end,
             pieces: self.pieces,
-            audiences: self.audiences,
-            by_owner: Mutex::default(),
+            is_personal: self.is_personal,
+            seen: Mutex::new(Seen {
+                audiences: self.audiences,
+                by_account: HashMap::new(),
+            }),
         })
     }
 }
@@ -360,6 +416,37 @@ mod tests {
             seen(eve, UserRole::Admin),
             changes(json!([all_1, all_2, all_3]))
         );
+    }
+
+    #[test]
+    fn what_was_told_of_a_job_is_told_no_more_to_whom_it_is_shared_no_longer() {
+        let (ada, guest, other) = (UserId::new(), UserId::new(), UserId::new());
+        let mut of_ada = job_of(Owner::User(ada));
+        of_ada.shares.insert(guest, ShareAccess::View);
+        of_ada.shares.insert(other, ShareAccess::View);
+        let mut event = EventBuilder::changes(5, 7, true);
+        event.push_of_job(&of_ada, &json!({"job": "of ada"}));
+        let event = event.build().unwrap();
+        let sees = |id| event.for_caller(&caller(id, UserRole::Member)).is_some();
+        assert!(sees(guest) && sees(other));
+        event.unshare(of_ada.id, guest);
+        assert!(!sees(guest) && sees(other) && sees(ada));
+    }
+
+    #[test]
+    fn that_a_job_is_gone_is_told_to_the_one_concerned() {
+        let (ada, guest) = (UserId::new(), UserId::new());
+        let of_ada = job_of(Owner::User(ada));
+        let mut event = EventBuilder::changes(5, 7, true);
+        event.push_of_job(&of_ada, &json!({"job": "of ada"}));
+        event.push_for_user(guest, &json!({"job_gone": 1}));
+        let event = event.build().unwrap();
+        let seen = |id, role| data(event.for_caller(&caller(id, role))).unwrap()["changes"].clone();
+        assert_eq!(seen(ada, UserRole::Member), json!([{"job": "of ada"}]));
+        assert_eq!(seen(guest, UserRole::Member), json!([{"job_gone": 1}]));
+        let admin = UserId::new();
+        assert_eq!(seen(admin, UserRole::Admin), json!([{"job": "of ada"}]));
+        assert_eq!(seen(guest, UserRole::Admin), json!([{"job": "of ada"}]));
     }
 
     #[test]

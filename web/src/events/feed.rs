@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use jiggablend_raft::{Applied, JobLog, Leadership, NodeId, TaskId};
+use jiggablend_raft::{Applied, Change, JobId, JobLog, Leadership, NodeId, State, TaskId, UserId};
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -228,6 +228,9 @@ impl Feeder {
         let (_, published) = self.feed.now();
         let entries = gathered.iter().map(Arc::as_ref);
         let events = change_events(app, published, entries).await;
+        for (job, user) in unshared(app, &gathered) {
+            self.feed.ring().unshare(job, user);
+        }
         self.feed.publish(events, Some(newest));
     }
 
@@ -246,6 +249,25 @@ impl Feeder {
         let event = app.log.read(|state| progress_event(state, held.values()));
         self.feed.publish(event, None);
     }
+}
+
+/// Jobs that the entries took from users.
+fn unshared(app: &App, entries: &[Arc<Applied>]) -> Vec<(JobId, UserId)> {
+    let changes = entries.iter().flat_map(|entry| &entry.changes);
+    let unshared = changes.filter_map(|change| match *change {
+        Change::Unshared(job, user) => Some((job, user)),
+        _ => None,
+    });
+    let is_shared = |state: &State, job: JobId, user: UserId| {
+        let job = state.jobs.get(&job);
+        job.is_some_and(|job| job.shares.contains_key(&user))
+    };
+    // It may be shared anew by now.
+    app.log.read(|state| {
+        unshared
+            .filter(|(job, user)| !is_shared(state, *job, *user))
+            .collect()
+    })
 }
 
 async fn until(due: Option<Instant>) {

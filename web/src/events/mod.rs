@@ -67,7 +67,11 @@ pub(crate) struct Resume {
 
 /// What changes, as server-sent events; an event's id is its log index.
 #[utoipa::path(
-    get, path = "/api/events", tag = "events", params(Resume),
+    get, path = "/api/events", tag = "events",
+    params(Resume, (
+        "Last-Event-ID" = Option<String>, Header, pattern = r"^[0-9]{0,19}$",
+        description = "What a browser sends when it opens the stream again; goes before `after`",
+    )),
     responses((status = 200, content_type = "text/event-stream", body = ServerSentEvent)),
 )]
 pub(crate) async fn events(

@@ -17,6 +17,8 @@ const MAX_CHANGES_IN_EVENT: usize = 1000;
 #[serde(rename_all = "snake_case")]
 enum ChangeView<'a> {
     Job(&'a JobSummary),
+    /// For the one account that may see it no longer.
+    JobGone(JobId),
     Task(TaskChange<'a>),
     File(&'a FileView),
     Node(&'a NodeView),
@@ -113,6 +115,12 @@ fn render(
                         task: &task,
                     };
                     event.push_of_job(job, &ChangeView::Task(change));
+                }
+            }
+            Change::Unshared(job, user) => {
+                let known = state.jobs.get(&job);
+                if !known.is_some_and(|job| job.shares.contains_key(&user)) {
+                    event.push_for_user(user, &ChangeView::JobGone(job));
                 }
             }
             Change::File(job, id) => {

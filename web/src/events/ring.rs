@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use jiggablend_raft::{JobId, UserId};
+
 use super::event::{Event, Place};
 
 /// Events that are kept.
@@ -66,7 +68,26 @@ impl Ring {
         self.published = index;
     }
 
+    /// Tells that user nothing more of the job.
+    pub(super) fn unshare(&self, job: JobId, user: UserId) {
+        for event in &self.events {
+            event.unshare(job, user);
+        }
+    }
+
+    /// Forgets all events before a reset: what came with the entries that were missed, such as
+    /// that a job is shared with somebody no longer, may concern them.
+    fn forget_all(&mut self) {
+        self.first = self.end();
+        self.events.clear();
+        self.bytes = 0;
+    }
+
     pub(super) fn push(&mut self, event: Event) {
+        if let Place::Reset { index } = event.place {
+            self.forget_all();
+            self.complete_after = index;
+        }
         self.bytes += event.size_bytes();
         self.events.push_back(Arc::new(event));
         while self.events.len() > MAX_EVENTS || (self.bytes > MAX_BYTES && self.events.len() > 1) {
@@ -149,6 +170,17 @@ mod tests {
         assert!(matches!(ring.at(ring.end()), Look::NotYet));
         assert_eq!(ring.go_on(13), GoOn::AfterEntry(20));
         assert_eq!(ring.go_on(20), GoOn::At(3));
+    }
+
+    #[test]
+    fn nothing_from_before_a_reset_is_told() {
+        let mut ring = ring();
+        ring.push(Event::plain(Place::Reset { index: 90 }, "reset", &90));
+        ring.set_published(90);
+        assert!(matches!(ring.at(2), Look::Gone));
+        assert!(matches!(ring.at(3), Look::Event(_)));
+        assert_eq!(ring.go_on(20), GoOn::AfterEntry(90));
+        assert_eq!(ring.go_on(90), GoOn::At(4));
     }
 
     #[test]

@@ -66,6 +66,12 @@ pub(super) fn of_file(file: &File, etag: HeaderValue, inline: bool) -> HeaderMap
     headers
 }
 
+/// The headers of an answer that says that the client has it: those of the file that a cache keeps.
+pub(super) fn unchanged(etag: HeaderValue) -> [(header::HeaderName, HeaderValue); 2] {
+    let may_be_kept = HeaderValue::from_static("private, no-cache");
+    [(header::ETAG, etag), (header::CACHE_CONTROL, may_be_kept)]
+}
+
 /// The headers of a picture that this node has made itself.
 pub(super) fn of_picture(media_type: &'static str, etag: HeaderValue) -> HeaderMap {
     HeaderMap::from_iter([

@@ -20,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 pub(crate) use archive::{__path_archive, archive};
 pub(crate) use headers::safe_file_name;
 pub(crate) use preview::{__path_preview, Previews, preview};
+pub(crate) use range::DownloadHeaders;
 use range::Wanted;
 pub(crate) use rights::{StillAllowed, still_reads, while_allowed};
 
@@ -94,7 +95,7 @@ pub(crate) struct DownloadQuery {
 /// A file's bytes, or a range of them.
 #[utoipa::path(
     get, path = "/api/jobs/{id}/files/{file}/download", tag = "files",
-    params(("id" = JobId, Path), ("file" = FileId, Path), DownloadQuery),
+    params(("id" = JobId, Path), ("file" = FileId, Path), DownloadQuery, DownloadHeaders),
     responses(
         (status = 200, content_type = "*/*", description = "The file, in its own media type"),
         (status = 206, content_type = "*/*", description = "The range that was asked for"),
@@ -127,9 +128,12 @@ pub(crate) async fn send(
     right: StillAllowed,
 ) -> Result<Response, Problem> {
     let etag = headers::etag(file);
+    if range::expects_another(request.get(header::IF_MATCH), &etag) {
+        let why = "If-Match names other content than the file has; read its ETag anew";
+        return Err(Problem::new(ProblemKind::PreconditionFailed, why));
+    }
     if range::names_etag(request.get(header::IF_NONE_MATCH), &etag) {
-        let headers = [(header::ETAG, etag)];
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, headers::unchanged(etag)).into_response());
     }
     let size_bytes = file.size_bytes;
     let wanted = range::wanted(request, &etag, size_bytes);

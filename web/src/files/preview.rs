@@ -50,7 +50,8 @@ pub(crate) struct PreviewQuery {
 /// A picture, smaller.
 #[utoipa::path(
     get, path = "/api/jobs/{id}/files/{file}/preview", tag = "files",
-    params(("id" = JobId, Path), ("file" = FileId, Path), PreviewQuery),
+    params(("id" = JobId, Path), ("file" = FileId, Path), PreviewQuery,
+        ("If-None-Match" = Option<String>, Header, description = "304 where it has one of these ETags")),
     responses(
         (status = 200, content((String = "image/jpeg"), (String = "image/png"))),
         (status = 304, description = "The client has it"),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use utoipa::IntoParams;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -59,6 +60,37 @@ fn number(text: &str) -> Option<Option<u64>> {
     }
     // What is too large for u64 is past the end of any file.
     Some(Some(text.parse().unwrap_or(u64::MAX)))
+}
+
+/// What a download's request may say of what its client has, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "its shape is for the document; the headers are read as they come"
+)]
+pub(crate) struct DownloadHeaders {
+    /// `bytes=0-99`, `bytes=100-`, `bytes=-100`: one range.
+    #[param(rename = "Range")]
+    range: Option<String>,
+    /// The ETag of which the range is wanted; of other content all comes.
+    #[param(rename = "If-Range")]
+    if_range: Option<String>,
+    /// 412 where the file has none of these ETags.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// 304 where the file has one of these ETags.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
+/// True where If-Match names other ETags alone, strongly compared.
+pub(super) fn expects_another(if_match: Option<&HeaderValue>, etag: &HeaderValue) -> bool {
+    let Some(tags) = if_match.and_then(|tags| tags.to_str().ok()) else {
+        return false;
+    };
+    let is_this = |tag: &str| tag == "*" || tag.as_bytes() == etag.as_bytes();
+    !tags.split(',').map(str::trim).any(is_this)
 }
 
 /// True where If-None-Match names that ETag, weakly compared.
@@ -137,5 +169,18 @@ mod tests {
         assert!(names("*"));
         assert!(!names("\"x\""));
         assert!(!names_etag(None, &ETAG));
+    }
+
+    #[test]
+    fn if_match_is_met_by_the_same_etag_alone() {
+        let expects_another = |text: &'static str| {
+            super::expects_another(Some(&HeaderValue::from_static(text)), &ETAG)
+        };
+        assert!(!expects_another("\"abc\""));
+        assert!(!expects_another("\"x\", \"abc\""));
+        assert!(!expects_another("*"));
+        assert!(expects_another("\"x\""));
+        assert!(expects_another("W/\"abc\""), "a weak one is not the same");
+        assert!(!super::expects_another(None, &ETAG));
     }
 }

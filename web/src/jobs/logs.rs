@@ -200,9 +200,15 @@ async fn ended(
     Ok(plain_text(Body::from(joined(tail(&lines, Some(count))))))
 }
 
-fn tail<T>(lines: &[T], count: Option<usize>) -> &[T] {
-    let count = count.unwrap_or(lines.len()).min(lines.len());
-    &lines[lines.len() - count..]
+/// The last lines, of which there are so many: those that say nothing at the end do not count.
+fn tail<T: AsRef<str>>(lines: &[T], count: Option<usize>) -> &[T] {
+    let Some(count) = count else {
+        return lines;
+    };
+    let says_something = |line: &T| !line.as_ref().trim().is_empty();
+    let end = lines.iter().rposition(says_something);
+    let end = end.map_or(0, |last| last + 1);
+    &lines[end.saturating_sub(count)..end]
 }
 
 fn joined(lines: &[impl AsRef<str>]) -> String {
@@ -274,5 +280,20 @@ impl Following {
     fn is_still_allowed(&self) -> bool {
         let job = self.task.job;
         check_again(&self.app, &self.caller, Access::JobReader, false, job).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_those_that_say_something() {
+        let lines = ["one", "", "two", "", " "];
+        assert_eq!(tail(&lines, Some(1)), ["two"]);
+        assert_eq!(tail(&lines, Some(2)), ["", "two"]);
+        assert_eq!(tail(&lines, Some(9)), ["one", "", "two"]);
+        assert_eq!(tail(&lines, None), lines);
+        assert_eq!(tail(&["", ""], Some(3)), [""; 0]);
     }
 }

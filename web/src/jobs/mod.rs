@@ -20,7 +20,7 @@ use crate::access::{Caller, OwnedJob};
 use crate::app::App;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
-use crate::secrets::{IdempotencyKey, key_reused};
+use crate::secrets::{IdempotencyHeader, IdempotencyKey, key_reused};
 use crate::views::JobView;
 
 const MAX_NAME_CHARS: usize = 200;
@@ -43,8 +43,7 @@ pub(crate) struct NewJob {
 
 /// Creates a job, which waits for its scene file.
 #[utoipa::path(
-    post, path = "/api/jobs", tag = "jobs", request_body = NewJob,
-    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
+    post, path = "/api/jobs", tag = "jobs", request_body = NewJob, params(IdempotencyHeader),
     responses((status = 201, body = JobView, headers(("location" = String)))),
 )]
 pub(crate) async fn create(

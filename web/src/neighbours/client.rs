@@ -110,9 +110,12 @@ fn holding<S: Stream + Unpin>(stream: S, held: impl Send) -> impl Stream<Item = 
 }
 
 fn unreachable(node: NodeId, reason: &str) -> Problem {
+    tracing::warn!(%node, reason, "cannot send a call on to another node");
     Problem::new(
         ProblemKind::NodeUnreachable,
-        format!("node {node}, which must answer this, cannot be reached: {reason}; try again when it is back"),
+        format!(
+            "node {node}, which must answer this, cannot be reached; try again when it is back"
+        ),
     )
     .retry_after_seconds(5)
 }

@@ -16,7 +16,7 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::json::ApiJson;
 use crate::problem::{Problem, ProblemKind};
-use crate::secrets::{IdempotencyKey, key_reused};
+use crate::secrets::{IdempotencyHeader, IdempotencyKey, key_reused};
 use crate::views::{NodeView, Nodes};
 
 /// What every registration token begins with.
@@ -162,7 +162,7 @@ pub(crate) struct CreatedToken {
 /// Makes a token with which a runner registers.
 #[utoipa::path(
     post, path = "/api/admin/registration-tokens", tag = "runners", request_body = NewToken,
-    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
+    params(IdempotencyHeader),
     responses((status = 201, body = CreatedToken)),
 )]
 pub(crate) async fn create_token(

@@ -8,7 +8,7 @@ use jiggablend_raft::{File, JobId};
 use super::caller::RunnerCaller;
 use super::leases;
 use crate::app::App;
-use crate::files::{StillAllowed, send};
+use crate::files::{DownloadHeaders, StillAllowed, send};
 use crate::problem::{Problem, ProblemKind};
 
 /// A file that one of the runner's leases needs, or a range of it.
@@ -17,6 +17,7 @@ use crate::problem::{Problem, ProblemKind};
     params(
         ("jobId" = String, Path),
         ("fileName" = String, Path, description = "The file's name, or its `content`"),
+        DownloadHeaders,
     ),
     responses(
         (status = 200, content_type = "application/octet-stream", description = "The file, in its own media type"),

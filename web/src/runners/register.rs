@@ -121,6 +121,6 @@ fn credential(app: &App, token: &str, secret: Option<&HeaderValue>) -> Result<St
 fn refused(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Invalid(_) => invalid(refusal.to_string()),
-        _ => Problem::new(ProblemKind::WrongCredentials, refusal.to_string()),
+        _ => Problem::new(ProblemKind::WrongRegistrationToken, refusal.to_string()),
     }
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use jiggablend_raft::{Applied, Change, ContentId, Epoch, FrameNumber, JobId, State as FarmState};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,7 @@ use super::leases::{self, Lease, TaskName, Work};
 use super::shared::{invalid, say};
 use crate::app::App;
 use crate::problem::Problem;
+use crate::query::ApiQuery;
 
 const MAX_TASKS: u32 = 64;
 const MAX_WAIT_SECONDS: u64 = 60;
@@ -107,9 +107,8 @@ impl RunnerFile {
 pub(crate) async fn tasks(
     State(app): State<App>,
     runner: RunnerCaller,
-    query: Result<Query<TasksQuery>, QueryRejection>,
+    ApiQuery(query): ApiQuery<TasksQuery>,
 ) -> Result<Json<Tasks>, Problem> {
-    let Query(query) = query.map_err(|error| invalid(error.body_text()))?;
     let max = query.max.unwrap_or(1);
     let wait_seconds = query.wait_seconds.unwrap_or(0);
     if !(1..=MAX_TASKS).contains(&max) {

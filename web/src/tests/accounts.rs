@@ -67,15 +67,17 @@ async fn an_invitation_makes_one_account_with_its_role_for_its_address() {
         json!({"invitation": "jbi_0000"}),
         json!({"invitation": secret, "email": "another@example.org"}),
     ] {
-        let (status, _) = register(&node.client(), wrong.clone()).await;
+        let (status, body) = register(&node.client(), wrong.clone()).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{wrong}");
+        assert_eq!(problem(&body), "registration-refused", "{wrong}");
     }
     let (status, me) = register(&node.client(), json!({"invitation": secret})).await;
     assert_eq!(status, StatusCode::CREATED, "{me}");
     assert_eq!(me["user"]["role"], "viewer");
     let again = json!({"invitation": secret, "email": "two@example.org"});
-    let (status, _) = register(&node.client(), again).await;
+    let (status, body) = register(&node.client(), again).await;
     assert_eq!(status, StatusCode::FORBIDDEN, "it is spent");
+    assert_eq!(problem(&body), "registration-refused");
     node.stop().await;
 }
 

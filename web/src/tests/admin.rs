@@ -1,6 +1,6 @@
 //! What admins do: accounts, settings, and the audit log of it all.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::node::*;
@@ -113,6 +113,104 @@ async fn settings_are_for_all_to_see_and_for_admins_to_change() {
 }
 
 #[tokio::test]
+async fn a_partial_quota_changes_what_it_names_and_an_unknown_name_nothing() {
+    let node = TestNode::start().await;
+    let admin = node.signed_in(ADMIN).await;
+    let id = node
+        .log
+        .read(|state| state.user_by_email(MEMBER).unwrap().id);
+    let user = format!("/api/users/{id}");
+    let own = |quota: Value| json!({ "quota": quota });
+    let default = |quota: Value| json!({ "default_quota": quota });
+    let quota_of = async |path: &str, field: &str, change: Value| {
+        let (status, body) = admin.patch(path, &change).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body[field].clone()
+    };
+    let quota = quota_of(
+        "/api/settings",
+        "default_quota",
+        default(json!({"bytes": 1000, "jobs": 4})),
+    )
+    .await;
+    let expected = json!({"bytes": 1000, "jobs": 4, "frames_in_flight": null});
+    assert_eq!(quota, expected);
+    let quota = quota_of(
+        "/api/settings",
+        "default_quota",
+        default(json!({"jobs": null})),
+    )
+    .await;
+    let expected = json!({"bytes": 1000, "jobs": null, "frames_in_flight": null});
+    assert_eq!(quota, expected);
+    // Who has none begins with the farm's.
+    let quota = quota_of(&user, "quota", own(json!({"frames_in_flight": 2}))).await;
+    let expected = json!({"bytes": 1000, "jobs": null, "frames_in_flight": 2});
+    assert_eq!(quota, expected);
+    for (path, wrong) in [
+        (user.as_str(), own(json!({"byte": 5}))),
+        ("/api/settings", default(json!({"byte": 5}))),
+    ] {
+        let (status, body) = admin.patch(path, &wrong).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+    }
+    let (_, seen) = admin.get(&user).await;
+    assert_eq!(seen["quota"], expected);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn every_route_that_makes_something_takes_an_idempotency_key() {
+    let node = TestNode::start().await;
+    let admin = node.signed_in(ADMIN).await;
+    let webhook = json!({"name": "a", "url": "https://example.org/", "events": ["job_done"]});
+    let account = json!({"email": "new@example.org", "password": PASSWORD, "role": "member"});
+    let routes = [
+        ("/api/jobs", json!({"name": "a"}), json!({"name": "b"})),
+        ("/api/tickets", json!({}), json!({"reusable": true})),
+        (
+            "/api/tokens",
+            json!({"name": "a", "scopes": ["read"]}),
+            json!({"name": "b", "scopes": ["read"]}),
+        ),
+        ("/api/users", account.clone(), {
+            let mut other = account;
+            other["role"] = json!("viewer");
+            other
+        }),
+        ("/api/invitations", json!({}), json!({"reusable": true})),
+        ("/api/webhooks", webhook.clone(), {
+            let mut other = webhook;
+            other["name"] = json!("b");
+            other
+        }),
+        (
+            "/api/admin/registration-tokens",
+            json!({"name": "a"}),
+            json!({"name": "b"}),
+        ),
+    ];
+    for (path, body, other) in routes {
+        let make = async |key: &str, body: &Value| {
+            let request = admin.request(Method::POST, path);
+            answer(request.header("idempotency-key", key).json(body)).await
+        };
+        let (status, made) = make("once", &body).await;
+        assert_eq!(status, StatusCode::CREATED, "{path}: {made}");
+        let (_, again) = make("once", &body).await;
+        assert_eq!(made, again, "{path}");
+        let (status, refused) = make("once", &other).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        assert_eq!(problem(&refused), "idempotency-key-reused", "{path}");
+        let (status, _) = make("with a space", &body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+    }
+    let (_, tickets) = admin.get("/api/tickets").await;
+    assert_eq!(tickets["tickets"].as_array().unwrap().len(), 1);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn the_audit_log_says_who_did_what_from_where_and_no_secret() {
     let node = TestNode::start().await;
     let admin = node.signed_in(ADMIN).await;
@@ -127,6 +225,9 @@ async fn the_audit_log_says_who_did_what_from_where_and_no_secret() {
     assert_eq!(entry["subject"], made["id"]);
     assert_eq!(entry["actor"]["id"], admin_id.as_str());
     assert_eq!(entry["from"], "127.0.0.1");
+
+    let (status, _) = admin.get("/api/audit?action=token_made").await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "there is none");
 
     let (_, all) = admin.get("/api/audit").await;
     let text = all.to_string();

@@ -1,7 +1,7 @@
 use jiggablend_raft::{ContentId, FileId, FileKind, JobId, NewFile};
 use reqwest::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -68,6 +68,16 @@ async fn a_scene_that_went_in_comes_out_whole_and_in_ranges() {
     let again = client.request(Method::GET, url).header(IF_NONE_MATCH, etag);
     let again = again.send().await.unwrap();
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(again.headers()[CACHE_CONTROL], headers[CACHE_CONTROL]);
+    for (expected, status) in [
+        (etag.to_str().unwrap(), StatusCode::OK),
+        ("*", StatusCode::OK),
+        ("\"older\"", StatusCode::PRECONDITION_FAILED),
+    ] {
+        let request = client.request(Method::GET, url);
+        let response = request.header(IF_MATCH, expected).send().await.unwrap();
+        assert_eq!(response.status(), status, "{expected}");
+    }
     let changed = client
         .request(Method::GET, url)
         .header(RANGE, "bytes=0-9")

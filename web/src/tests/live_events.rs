@@ -57,6 +57,10 @@ impl Events {
         }
     }
 
+    async fn first_change(mut self) -> Event {
+        self.next_named("change").await
+    }
+
     /// The next event of that name.
     async fn next_named(&mut self, name: &str) -> Event {
         loop {
@@ -290,6 +294,59 @@ async fn a_stream_shows_only_what_its_caller_may_see() {
     assert_eq!(job_names(&change), ["theirs"]);
     let of_all = all_events.next_named("progress").await;
     assert_eq!(of_all.data["tasks"].as_array().unwrap().len(), 2);
+    node.stop().await;
+}
+
+fn gone_jobs(event: &Event) -> Vec<Value> {
+    let changes = event.data["changes"].as_array().unwrap();
+    let gone = changes.iter().map(|change| change["job_gone"].clone());
+    gone.filter(|id| !id.is_null()).collect()
+}
+
+#[tokio::test]
+async fn a_job_that_is_shared_no_longer_is_taken_from_lists_and_is_in_no_replay() {
+    let node = TestNode::start().await;
+    let owner = node.signed_in(MEMBER).await;
+    let guest = node.signed_in(OTHER_MEMBER).await;
+    let guest_id = node
+        .log
+        .read(|state| state.user_by_email(OTHER_MEMBER).unwrap().id);
+    let before = node.log.applied_index();
+    let job = owner.new_job(&json!({"name": "for a while"})).await;
+    let share = format!("/api/jobs/{job}/shares/{guest_id}");
+    let mut live = Events::open(&guest, "", None).await;
+    let mut of_owner = Events::open(&owner, "", None).await;
+    let (status, _) = answer(
+        owner
+            .request(Method::PUT, &share)
+            .json(&json!({"access": "view"})),
+    )
+    .await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(job_names(&live.next_named("change").await), ["for a while"]);
+    let replayed = Events::open(&guest, "", Some(before))
+        .await
+        .first_change()
+        .await;
+    assert_eq!(job_names(&replayed), ["for a while"]);
+    assert_eq!(owner.delete(&share).await.0, StatusCode::NO_CONTENT);
+
+    let told = live.next_named("change").await;
+    assert_eq!(gone_jobs(&told), [json!(job)]);
+    assert_eq!(told.data["changes"].as_array().unwrap().len(), 1);
+    // By the feed, and by what the log keeps for those who come later.
+    for after in [before, before - 1] {
+        let replayed = Events::open(&guest, "", Some(after))
+            .await
+            .first_change()
+            .await;
+        assert_eq!(job_names(&replayed), [""; 0], "{replayed:?}");
+        assert_eq!(gone_jobs(&replayed), [json!(job)]);
+    }
+    for _ in 0..2 {
+        let told = of_owner.next_named("change").await;
+        assert_eq!(gone_jobs(&told), [json!(null); 0]);
+    }
     node.stop().await;
 }
 

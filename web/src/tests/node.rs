@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::neighbours::Hallway;
 use crate::{
     Certificates, LiveBoard, LogLines, ProviderConfig, RunnerCondition, RunnerGateway, RunningLogs,
-    TicketMaker, WebConfig, WebServer, ensure_test_user,
+    TicketMaker, TicketOrder, WebConfig, WebServer, ensure_test_user,
 };
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -105,6 +105,7 @@ impl Parts {
                 copies: jiggablend_transfer::DEFAULT_COPIES,
                 certificates: self.setup.certificates.clone(),
                 trusted_proxies: self.setup.trusted_proxies.clone(),
+                webhooks_to_this_machine: false,
             },
             log: self.log.clone(),
             content: self.content.clone(),
@@ -183,24 +184,20 @@ impl TicketMaker for Tickets {
         &self,
         actor: Actor,
         from: Option<IpAddr>,
-        roles: Roles,
-        ttl: Duration,
-        reusable: bool,
-    ) -> Result<(String, TimestampMs), ProposeError> {
-        let secret = crate::access::new_secret();
-        let expires_at = TimestampMs::now().plus(ttl);
+        order: TicketOrder,
+    ) -> Result<String, ProposeError> {
         let command = Command::new(
             actor,
             Action::TicketCreated {
-                ticket: SecretHash::of(secret.as_bytes()),
-                roles,
-                expires_at,
-                reusable,
+                ticket: SecretHash::of(&order.secret),
+                roles: order.roles,
+                expires_at: TimestampMs::now().plus(order.ttl),
+                reusable: order.reusable,
             },
         )
         .from(from);
         self.0.propose(command).await?;
-        Ok((format!("jigga1{secret}"), expires_at))
+        Ok(format!("jigga1{}", hex::encode(order.secret)))
     }
 }
 

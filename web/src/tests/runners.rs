@@ -86,7 +86,7 @@ async fn a_token_lets_one_runner_in_and_a_revoked_one_nobody() {
     assert_eq!(register(&node, token).await.0, StatusCode::CREATED);
     let (status, body) = register(&node, token).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
-    assert_eq!(problem(&body), "wrong-credentials");
+    assert_eq!(problem(&body), "wrong-registration-token");
 
     let fleet = registration_token(&node, &json!({"name": "fleet", "reusable": true})).await;
     let (token, id) = (

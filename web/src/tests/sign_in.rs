@@ -25,6 +25,12 @@ async fn a_session_begins_with_the_password_and_ends_with_the_logout() {
     let (status, me) = client.get("/api/auth/me").await;
     assert_eq!((status, me), (StatusCode::OK, body));
 
+    // A token has no session; that it stays good must not look like a sign-out.
+    let (status, body) = answer(node.operator().request(Method::POST, "/api/auth/logout")).await;
+    assert_eq!(
+        (status, problem(&body)),
+        (StatusCode::FORBIDDEN, "not-allowed")
+    );
     let (status, _) = answer(client.request(Method::POST, "/api/auth/logout")).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
     let (status, _) = client.get("/api/auth/me").await;

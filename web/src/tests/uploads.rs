@@ -51,6 +51,41 @@ async fn a_scene_starts_its_job_with_the_scenes_own_frames() {
 }
 
 #[tokio::test]
+async fn what_else_a_form_sends_before_the_file_is_passed_over_up_to_a_bound() {
+    let node = TestNode::start().await;
+    let client = node.signed_in(MEMBER).await;
+    let job = client.new_job(&json!({"name": "a"})).await;
+    let path = format!("/api/jobs/{job}/upload");
+    let send = async |before: Form| {
+        let part = Part::bytes(scene(1, 2, 10)).file_name("a%22b.blend");
+        let form = before.part("file", part);
+        answer(client.request(Method::POST, &path).multipart(form)).await
+    };
+    let (status, body) = send(Form::new().text("note", "x".repeat(100_000))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    assert_eq!(problem(&body), "bad-upload");
+    let many = (0..20).fold(Form::new(), |form, number| {
+        form.text(number.to_string(), "")
+    });
+    let (status, body) = send(many).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    let (status, body) = answer(
+        client
+            .request(Method::POST, &path)
+            .multipart(Form::new().text("note", "no file")),
+    )
+    .await;
+    assert_eq!(
+        (status, problem(&body)),
+        (StatusCode::BAD_REQUEST, "bad-upload")
+    );
+
+    let (status, file) = send(Form::new().text("name", "shot").text("note", "hello")).await;
+    assert_eq!(status, StatusCode::CREATED, "{file}");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn frames_that_were_asked_for_win_over_the_scenes() {
     let node = TestNode::start().await;
     let client = node.signed_in(MEMBER).await;

@@ -110,12 +110,25 @@ async fn a_webhook_into_the_farms_own_network_or_of_all_jobs_is_refused() {
         "https://ada:secret@chat.example/",
         "no address",
     ];
-    for url in refused {
+    let create = async |url: &str| {
         let mut hook = hook();
         hook["url"] = json!(url);
-        let (status, body) = client.post("/api/webhooks", &hook).await;
+        client.post("/api/webhooks", &hook).await
+    };
+    for url in refused {
+        let (status, body) = create(url).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{url}");
         assert_eq!(problem(&body), "invalid-request");
+    }
+    // What an admin lets in is a private network, and never the node itself.
+    let near = "http://10.0.0.7/hook";
+    assert_eq!(create(near).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let allowed = json!({"webhooks_to_private_addresses": true});
+    node.operator().patch("/api/settings", &allowed).await;
+    assert_eq!(create(near).await.0, StatusCode::CREATED);
+    for url in &refused[..4] {
+        let (status, _) = create(url).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{url}");
     }
     let mut all = hook();
     all["all_jobs"] = json!(true);

@@ -27,13 +27,13 @@ pub(crate) use tus::{
 
 use crate::access::{Caller, OwnedJob};
 use crate::app::App;
-use crate::files::safe_file_name;
 use crate::places::Place;
 use crate::problem::{Problem, ProblemKind};
 use crate::views::FileView;
 use multipart::SceneUpload;
 use promised::Promise;
 use scene::NewScene;
+use tus_headers::CreationHeaders;
 
 /// What an upload's request made: the job's scene, or a place to send its pieces to.
 #[derive(Serialize, ToSchema)]
@@ -46,9 +46,12 @@ pub(crate) enum Uploaded {
 /// Gives a job its scene file, and the job starts. With `Tus-Resumable: 1.0.0` and `Upload-Length`
 /// it creates a tus upload instead, whose address is in `Location`.
 #[utoipa::path(
-    post, path = "/api/jobs/{id}/upload", tag = "jobs", params(("id" = JobId, Path)),
-    request_body(content = SceneUpload, content_type = "multipart/form-data"),
-    responses((status = 201, body = Uploaded)),
+    post, path = "/api/jobs/{id}/upload", tag = "jobs",
+    params(("id" = JobId, Path), CreationHeaders),
+    request_body(content = Option<SceneUpload>, content_type = "multipart/form-data"),
+    responses((status = 201, body = Uploaded, headers(
+        ("Location" = Option<String>, description = "A tus upload's address"),
+    ))),
 )]
 pub(crate) async fn upload(
     State(app): State<App>,
@@ -67,10 +70,17 @@ pub(crate) async fn upload(
     let mut multipart = Multipart::from_request(request, &app)
         .await
         .map_err(|error| Problem::new(ProblemKind::WrongMediaType, error.body_text()))?;
-    let mut field = multipart::file_part(&mut multipart).await?;
+    let mut skipped = multipart::Skipped::default();
+    let mut field = loop {
+        let field = multipart::next_part(&mut multipart).await?;
+        if field.name() == Some("file") {
+            break field;
+        }
+        skipped.skip(field).await?;
+    };
     let scene = NewScene {
         id: FileId::new(),
-        name: field.file_name().and_then(safe_file_name),
+        name: multipart::file_name(&field),
     };
     let pieces = multipart::pieces(&mut field);
     let given = scene::give(&app, &caller, job, scene, pieces, Some(promise)).await;

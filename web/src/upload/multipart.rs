@@ -9,10 +9,14 @@ use futures::{Stream, StreamExt};
 use utoipa::ToSchema;
 
 use super::scene::{MAX_PAUSE, UploadError};
+use crate::files::safe_file_name;
 use crate::problem::{Problem, ProblemKind};
 
 /// What surrounds the file in a multipart body, generously.
 const ENVELOPE_BYTES: u64 = 64 * 1024;
+/// Of parts before the file.
+const MAX_SKIPPED_PARTS: usize = 16;
+const MAX_SKIPPED_BYTES: usize = 32 * 1024;
 const DRAIN_BYTES: usize = 256 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
@@ -54,24 +58,64 @@ pub(super) fn pieces<'a>(
     }))
 }
 
-/// The part called `file`.
-pub(super) async fn file_part(multipart: &mut Multipart) -> Result<Field<'_>, Problem> {
-    let bad = |what: String| Problem::new(ProblemKind::BadUpload, what);
+/// The next part of the body.
+pub(super) async fn next_part(multipart: &mut Multipart) -> Result<Field<'_>, Problem> {
     let next = tokio::time::timeout(MAX_PAUSE, multipart.next_field())
         .await
         .map_err(|_| Problem::from(UploadError::Stalled))?;
     let field = next.map_err(|error| bad(error.body_text()))?;
-    match field {
-        Some(field) if field.name() == Some("file") => Ok(field),
-        Some(field) => Err(bad(format!(
-            "the first part is called '{}'; send one part called 'file', as curl -F file=@scene.blend does",
-            field.name().unwrap_or_default().escape_debug()
-        ))),
-        None => Err(bad(
-            "the body has no parts; send one called 'file', as curl -F file=@scene.blend does"
-                .to_owned(),
-        )),
+    field.ok_or_else(|| {
+        let why = "the body has no part called 'file'; send one, as curl -F file=@scene.blend does";
+        bad(why.to_owned())
+    })
+}
+
+/// The parts before the file: what else a form sends, which is nothing to us.
+#[derive(Default)]
+pub(super) struct Skipped {
+    parts: usize,
+    bytes: usize,
+}
+
+impl Skipped {
+    pub(super) async fn skip(&mut self, mut field: Field<'_>) -> Result<(), Problem> {
+        self.parts += 1;
+        let mut pieces = pieces(&mut field);
+        while let Some(piece) = pieces.next().await {
+            self.bytes += piece?.len();
+            if self.bytes > MAX_SKIPPED_BYTES {
+                break;
+            }
+        }
+        if self.parts <= MAX_SKIPPED_PARTS && self.bytes <= MAX_SKIPPED_BYTES {
+            return Ok(());
+        }
+        Err(bad(format!(
+            "before the part called 'file' come more than {MAX_SKIPPED_PARTS} others, or more than {} KiB; send it first",
+            MAX_SKIPPED_BYTES / 1024
+        )))
     }
+}
+
+fn bad(what: String) -> Problem {
+    Problem::new(ProblemKind::BadUpload, what)
+}
+
+/// What the file is called where it comes from, made safe.
+pub(super) fn file_name(field: &Field<'_>) -> Option<String> {
+    field
+        .file_name()
+        .map(decoded_name)
+        .as_deref()
+        .and_then(safe_file_name)
+}
+
+/// Browsers write a quote and line breaks as percent codes, and those alone: see "multipart form
+/// data" in the HTML standard.
+fn decoded_name(name: &str) -> String {
+    name.replace("%22", "\"")
+        .replace("%0D", "\r")
+        .replace("%0A", "\n")
 }
 
 /// Reads on for a moment after a refusal: a client that is still sending would otherwise see its
@@ -88,4 +132,22 @@ pub(super) async fn drain(mut field: Field<'_>) {
     };
     // Time is up: then the client gets the reset.
     let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_browsers_write_it() {
+        assert_eq!(decoded_name("a %22best%22.blend"), "a \"best\".blend");
+        assert_eq!(decoded_name("100%.blend"), "100%.blend");
+        assert_eq!(
+            decoded_name("a%20b.blend"),
+            "a%20b.blend",
+            "nothing else is encoded"
+        );
+        let name = safe_file_name(&decoded_name("a%0D%0Ab.blend"));
+        assert_eq!(name.as_deref(), Some("ab.blend"));
+    }
 }

@@ -26,8 +26,8 @@ use super::promised::Promise;
 use super::scene::{self, MAX_PAUSE, NewScene, UploadError};
 use super::tus_headers::{
     EXTENSIONS, TUS_EXTENSION, TUS_MAX_SIZE, TUS_RESUMABLE, TUS_VERSION, UPLOAD_EXPIRES,
-    UPLOAD_LENGTH, UPLOAD_OFFSET, VERSION, check_piece_type, check_version, file_name, http_date,
-    number,
+    UPLOAD_LENGTH, UPLOAD_OFFSET, VERSION, VersionHeader, check_piece_type, check_version,
+    file_name, http_date, number,
 };
 use super::{Uploaded, place};
 use crate::access::{Caller, OwnedJob};
@@ -132,7 +132,7 @@ pub(super) fn create(app: &App, job: JobId, headers: &HeaderMap) -> Result<Respo
 /// How much of the file has come.
 #[utoipa::path(
     head, path = "/api/jobs/{id}/uploads/{upload}", tag = "jobs",
-    params(("id" = JobId, Path), ("upload" = String, Path)),
+    params(("id" = JobId, Path), ("upload" = String, Path), VersionHeader),
     responses((status = 200, headers(
         ("upload-offset" = u64), ("upload-length" = u64), ("upload-expires" = String),
     ))),
@@ -163,7 +163,7 @@ pub(crate) async fn offset(
     patch, path = "/api/jobs/{id}/uploads/{upload}", tag = "jobs",
     params(
         ("id" = JobId, Path), ("upload" = String, Path),
-        ("tus-resumable" = String, Header), ("upload-offset" = u64, Header),
+        VersionHeader, ("Upload-Offset" = u64, Header, description = "Where the piece begins"),
     ),
     request_body(content = String, content_type = "application/offset+octet-stream"),
     responses((status = 204, headers(("upload-offset" = u64), ("upload-expires" = String)))),
@@ -217,7 +217,7 @@ pub(crate) async fn patch(
 /// Gives an upload up and frees its space.
 #[utoipa::path(
     delete, path = "/api/jobs/{id}/uploads/{upload}", tag = "jobs",
-    params(("id" = JobId, Path), ("upload" = String, Path)),
+    params(("id" = JobId, Path), ("upload" = String, Path), VersionHeader),
     responses((status = 204)),
 )]
 pub(crate) async fn remove(

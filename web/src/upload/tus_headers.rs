@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiggablend_raft::TimestampMs;
+use utoipa::IntoParams;
 
 use crate::files::safe_file_name;
 use crate::problem::{Problem, ProblemKind};
@@ -22,6 +23,37 @@ pub(super) const EXTENSIONS: HeaderValue =
     HeaderValue::from_static("creation,expiration,termination");
 const PIECE_TYPE: &str = "application/offset+octet-stream";
 const MAX_METADATA_BYTES: usize = 4096;
+
+/// What a tus upload begins with, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "its shape is for the document; the headers are read as they come"
+)]
+pub(super) struct CreationHeaders {
+    /// `1.0.0`: creates a tus upload, without a body.
+    #[param(rename = "Tus-Resumable", pattern = r"^1\.0\.0$")]
+    tus_resumable: Option<String>,
+    /// With `Tus-Resumable`: the file's bytes.
+    #[param(rename = "Upload-Length", minimum = 1)]
+    upload_length: Option<u64>,
+    /// With `Tus-Resumable`: `filename` and the file's name in base64.
+    #[param(rename = "Upload-Metadata")]
+    upload_metadata: Option<String>,
+}
+
+/// What each other request about a tus upload has, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "its shape is for the document; the headers are read as they come"
+)]
+pub(super) struct VersionHeader {
+    #[param(rename = "Tus-Resumable", pattern = r"^1\.0\.0$")]
+    tus_resumable: String,
+}
 
 /// True where the client speaks tus, in whatever version.
 pub(super) fn is_tus(headers: &HeaderMap) -> bool {

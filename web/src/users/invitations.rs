@@ -17,7 +17,7 @@ use crate::auth::checked_email;
 use crate::json::ApiJson;
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
-use crate::secrets::{IdempotencyKey, key_reused};
+use crate::secrets::{IdempotencyHeader, IdempotencyKey, key_reused};
 
 const PREFIX: &str = "jbi_";
 const DEFAULT_TTL_SECONDS: u64 = 7 * 24 * 60 * 60;
@@ -102,7 +102,7 @@ pub(crate) struct NewInvitation {
 /// Makes an invitation.
 #[utoipa::path(
     post, path = "/api/invitations", tag = "invitations", request_body = NewInvitation,
-    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
+    params(IdempotencyHeader),
     responses((status = 201, body = NewInvitationView)),
 )]
 pub(crate) async fn create(

@@ -22,7 +22,8 @@ use crate::json::{ApiJson, given};
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
-use crate::secrets::{IdempotencyKey, key_reused};
+use crate::quota::QuotaChange;
+use crate::secrets::{IdempotencyHeader, IdempotencyKey, key_reused};
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
@@ -127,7 +128,7 @@ pub(crate) struct NewAccount {
 /// Makes a local account.
 #[utoipa::path(
     post, path = "/api/users", tag = "users", request_body = NewAccount,
-    params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
+    params(IdempotencyHeader),
     responses((status = 201, body = AccountView, headers(("location" = String)))),
 )]
 pub(crate) async fn create(
@@ -213,8 +214,8 @@ pub(crate) struct AccountChanges {
     password: Option<String>,
     /// Null: the farm's default.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Quota>)]
-    quota: Option<Option<Quota>>,
+    #[schema(value_type = Option<QuotaChange>)]
+    quota: Option<Option<QuotaChange>>,
 }
 
 /// Changes an account. Each change is an entry of its own: where one is refused, those before it
@@ -229,7 +230,11 @@ pub(crate) async fn change(
     ApiPath(user): ApiPath<UserId>,
     ApiJson(wanted): ApiJson<AccountChanges>,
 ) -> Result<Json<AccountView>, Problem> {
-    let Json(_) = view(&app, user)?;
+    let quota_before = app.log.read(|state| {
+        let user = state.users.get(&user)?;
+        Some(user.quota.unwrap_or(state.settings.default_quota))
+    });
+    let quota_before = quota_before.ok_or_else(unknown)?;
     let mut changes = Vec::new();
     if let Some(name) = &wanted.name {
         changes.push(UserChange::Name(checked_name(name)?));
@@ -241,6 +246,7 @@ pub(crate) async fn change(
         changes.push(UserChange::Role(role));
     }
     if let Some(quota) = wanted.quota {
+        let quota = quota.map(|change| change.of(quota_before));
         changes.push(UserChange::Quota(quota));
     }
     if let Some(password) = wanted.password {

@@ -2,9 +2,60 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// How far webhooks may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookReach {
+    /// To public hosts.
+    Public,
+    /// Into private networks too, but neither to the nodes themselves nor to what a cloud tells
+    /// its machines about themselves.
+    PrivateNetworks,
+    /// Anywhere: a node's own option, for tests.
+    ThisMachine,
+}
+
+impl WebhookReach {
+    /// Where an admin lets webhooks go beyond public hosts, by the node's own option.
+    pub fn beyond_public(to_this_machine: bool) -> Self {
+        match to_this_machine {
+            true => Self::ThisMachine,
+            false => Self::PrivateNetworks,
+        }
+    }
+
+    pub fn allows(self, address: IpAddr) -> bool {
+        match self {
+            Self::Public => is_public_address(address),
+            Self::PrivateNetworks => is_public_address(address) || is_in_private_network(address),
+            Self::ThisMachine => true,
+        }
+    }
+}
+
+/// Addresses that whoever runs a network gives to its machines.
+fn is_in_private_network(address: IpAddr) -> bool {
+    let address = match address {
+        IpAddr::V6(v6) => embedded_v4(v6).map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    };
+    match address {
+        // 100.100.100.200 is where Alibaba's cloud tells machines about themselves.
+        IpAddr::V4(address) => match address.octets() {
+            [100, 100, 100, 200] => false,
+            [100, 64..128, ..] => true,
+            _ => address.is_private(),
+        },
+        // fd00:ec2::/32 is where Amazon's does.
+        IpAddr::V6(address) => match address.segments() {
+            [0xfd00, 0x0ec2, ..] => false,
+            _ => address.is_unique_local(),
+        },
+    }
+}
+
 /// False for addresses of this machine, of private networks and of links, and for all others that
 /// are of no public host (IANA's special-purpose registries), also where they are written as IPv6.
-pub fn is_public_address(address: IpAddr) -> bool {
+fn is_public_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => match embedded_v4(address) {
@@ -63,6 +114,40 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn private_networks_are_neither_this_machine_nor_what_a_cloud_tells_of_it() {
+        let allows = |text: &str| WebhookReach::PrivateNetworks.allows(text.parse().unwrap());
+        for text in [
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "::ffff:10.0.0.1",
+            "fd12::1",
+            "1.1.1.1",
+            "2606:4700::1111",
+        ] {
+            assert!(allows(text), "{text}");
+        }
+        for text in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "::",
+            "169.254.169.254",
+            "fe80::1",
+            "100.100.100.200",
+            "fd00:ec2::254",
+            "192.0.0.192",
+            "224.0.0.1",
+            "255.255.255.255",
+        ] {
+            assert!(!allows(text), "{text}");
+            assert!(WebhookReach::ThisMachine.allows(text.parse().unwrap()));
+        }
+    }
 
     #[test]
     fn only_addresses_of_public_hosts_are_public() {

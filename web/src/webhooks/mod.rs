@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::{IntoParams, ToSchema};
 
-pub use address::is_public_address;
+pub use address::WebhookReach;
 use view::{DeliveryView, WebhookView};
 
 use crate::access::Caller;
@@ -31,7 +31,7 @@ use crate::json::ApiJson;
 use crate::path::ApiPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::ApiQuery;
-use crate::secrets::{IdempotencyKey, key_reused};
+use crate::secrets::{IdempotencyHeader, IdempotencyKey, key_reused};
 
 const MAX_URL_CHARS: usize = 2000;
 const DEFAULT_DELIVERIES: usize = 50;
@@ -96,7 +96,7 @@ pub(crate) struct NewWebhookView {
 /// Makes a webhook.
 #[utoipa::path(
     post, path = "/api/webhooks", tag = "webhooks", operation_id = "create_webhook",
-    request_body = NewWebhook, params(("idempotency-key" = Option<String>, Header, pattern = "^[!-~]{1,255}$")),
+    request_body = NewWebhook, params(IdempotencyHeader),
     responses((status = 201, body = NewWebhookView)),
 )]
 pub(crate) async fn create(
@@ -181,12 +181,15 @@ fn webhook_url(app: &App, url: &str) -> Result<String, Problem> {
         Some(url::Host::Domain(_)) => None,
         None => return Err(invalid("url names no host")),
     };
-    let may_be_private = app
+    let reach = app
         .log
-        .read(|state| state.settings.webhooks_to_private_addresses);
-    if address.is_some_and(|address| !may_be_private && !is_public_address(address)) {
+        .read(|state| match state.settings.webhooks_to_private_addresses {
+            true => WebhookReach::beyond_public(app.config.webhooks_to_this_machine),
+            false => WebhookReach::Public,
+        });
+    if address.is_some_and(|address| !reach.allows(address)) {
         return Err(invalid(
-            "url is in a private network; an admin may allow that in the settings (webhooks_to_private_addresses)",
+            "url is no public host; an admin may let webhooks into private networks in the settings (webhooks_to_private_addresses), but never to the nodes themselves",
         ));
     }
     Ok(parsed.into())

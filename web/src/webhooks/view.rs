@@ -58,7 +58,7 @@ pub(crate) struct DeliveryView {
     next_attempt_at_ms: Option<TimestampMs>,
     /// When it was delivered or given up.
     ended_at_ms: Option<TimestampMs>,
-    /// The HTTP status of the answer that took it.
+    /// The HTTP status of the newest attempt's answer, where there was one.
     status: Option<u16>,
     /// Why the newest attempt failed.
     error: Option<String>,
@@ -83,11 +83,13 @@ enum DeliveryState {
 impl DeliveryView {
     pub(super) fn of(delivery: &Delivery) -> Self {
         let (state, ended_at_ms, status) = match &delivery.outcome {
-            None => (DeliveryState::Waiting, None, None),
+            None => (DeliveryState::Waiting, None, delivery.last_status),
             Some(DeliveryOutcome::Delivered { at, status }) => {
                 (DeliveryState::Delivered, Some(*at), Some(*status))
             }
-            Some(DeliveryOutcome::GivenUp { at, .. }) => (DeliveryState::GivenUp, Some(*at), None),
+            Some(DeliveryOutcome::GivenUp { at, .. }) => {
+                (DeliveryState::GivenUp, Some(*at), delivery.last_status)
+            }
         };
         let given_up_for = match &delivery.outcome {
             Some(DeliveryOutcome::GivenUp { error, .. }) => Some(error.clone()),

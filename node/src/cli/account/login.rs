@@ -8,12 +8,12 @@ use super::{device, local};
 use crate::cli::CliError;
 use crate::cli::api_types::{Farm, Me, NewToken, NodeList, Providers, role_word};
 use crate::cli::args::LoginArgs;
-use crate::cli::client::Client;
+use crate::cli::client::{Client, read_ca};
 use crate::cli::endpoint::Endpoint;
 use crate::cli::logins::{Login, LoginsFile};
 use crate::cli::output::{Output, utc_time};
 use crate::cli::peers;
-use crate::cli::target::{Target, named_url};
+use crate::cli::target::{SignedInBy, Target, named_url};
 
 const MAX_HOST_CHARS: usize = 60;
 
@@ -22,13 +22,17 @@ pub async fn login(args: &LoginArgs, output: &Output) -> Result<(), CliError> {
     // That it cannot be kept is to be known before there is a token.
     file.change(|_| {})?;
     let url = address(args, &file)?;
-    let target = Target::named(vec![url.clone()], None);
-    let client = Client::new(target, true, args.way, output)?;
+    let ca = ca(args, &url, &file)?;
+    let target = Target {
+        ca: ca.clone(),
+        ..Target::named(vec![url.clone()], None)
+    };
+    let client = Client::new(target, true, &args.way, output)?;
     let token = match args.with_token {
         true => brought_along().await?,
         false => granted(args, &client, output).await?,
     };
-    keep(args, url, token, &file, output).await
+    keep(args, url, ca, token, &file, output).await
 }
 
 /// Where saved sign-ins are.
@@ -44,8 +48,13 @@ fn address(args: &LoginArgs, file: &LoginsFile) -> Result<String, CliError> {
         // JIGGABLEND_URL may name several.
         return named_url(urls.split(',').next().unwrap_or_default());
     }
-    if let Some(endpoint) = Endpoint::read(&args.data.path())? {
+    let dir = args.data.path();
+    if let Some(endpoint) = Endpoint::read(&dir)? {
         return Ok(endpoint.url);
+    }
+    if args.data.given.is_some() {
+        let was_named = true;
+        return Err(CliError::NoNodeIn { dir, was_named });
     }
     let logins = file.read()?;
     let current = logins.current().map(|(_, login)| login.url.clone());
@@ -53,6 +62,18 @@ fn address(args: &LoginArgs, file: &LoginsFile) -> Result<String, CliError> {
         let why = "name a node of the farm, for example: jiggablend login https://farm.example";
         CliError::Usage(why.to_owned())
     })
+}
+
+/// Whose certificates are believed too: what is named, or what was at the last sign-in there.
+fn ca(args: &LoginArgs, url: &str, file: &LoginsFile) -> Result<Option<String>, CliError> {
+    match &args.way.ca {
+        Some(path) => read_ca(path).map(Some),
+        None => {
+            let logins = file.read()?;
+            let earlier = logins.at(&[url.to_owned()]);
+            Ok(earlier.and_then(|(_, login)| login.ca.clone()))
+        }
+    }
 }
 
 /// What the token is called at the farm.
@@ -113,12 +134,17 @@ fn no_password_way(ways: &Providers) -> String {
 async fn keep(
     args: &LoginArgs,
     url: String,
+    ca: Option<String>,
     token: NewToken,
     file: &LoginsFile,
     output: &Output,
 ) -> Result<(), CliError> {
-    let target = Target::named(vec![url.clone()], Some(token.token.clone()));
-    let client = Client::new(target, true, args.way, output)?;
+    let target = Target {
+        by: SignedInBy::Brought,
+        ca: ca.clone(),
+        ..Target::named(vec![url.clone()], Some(token.token.clone()))
+    };
+    let client = Client::new(target, true, &args.way, output)?;
     let me: Me = client.get("/api/auth/me").await?;
     let farm: Farm = client.get("/api/farm").await?;
     let nodes: NodeList = client.get("/api/nodes").await?;
@@ -130,6 +156,7 @@ async fn keep(
         token_id: token.id.map(|id| id.to_string()),
         user: me.user.words().to_owned(),
         expires_at_ms: token.expires_at_ms,
+        ca,
     };
     let earlier = file.read()?.get(&farm.id).cloned();
     file.change(|logins| logins.add(&farm.id, login))?;
@@ -153,7 +180,7 @@ async fn revoke_earlier(
 ) {
     let Some(id) = &earlier.token_id else { return };
     let target = Target::of_login(file.clone(), farm, earlier);
-    if let Ok(client) = Client::new(target, true, args.way, output) {
+    if let Ok(client) = Client::new(target, true, &args.way, output) {
         let _ = client.alone().remove(&format!("/api/tokens/{id}")).await;
     }
 }

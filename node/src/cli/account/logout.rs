@@ -83,7 +83,7 @@ async fn revoke(
     let mut target = Target::of_login(file.clone(), farm, login);
     // It is not in the file any more.
     target.urls.extend(login.nodes.clone());
-    let client = Client::new(target, true, args.way, output)?;
+    let client = Client::new(target, true, &args.way, output)?;
     match client.remove(&format!("/api/tokens/{id}")).await {
         // It is good for nothing already.
         Err(CliError::Problem(problem)) if matches!(problem.status, 401 | 404) => Ok(()),

@@ -1,5 +1,8 @@
 //! `token …`: one's own API tokens.
 
+use std::time::Duration;
+
+use jiggablend_raft::TimestampMs;
 use serde_json::{Value, json};
 
 use crate::cli::CliError;
@@ -8,6 +11,9 @@ use crate::cli::args::{Group, ScopeArg, TokenCommand, TokenCreateArgs};
 use crate::cli::client::Client;
 use crate::cli::names::{Names, pick};
 use crate::cli::output::{self, Output, Width, cell, utc_time};
+
+/// Clocks differ by less.
+const SAME_END_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// Does one `token` command.
 pub async fn tokens(group: &Group<TokenCommand>, output: &Output) -> Result<(), CliError> {
@@ -72,9 +78,27 @@ async fn create(args: &TokenCreateArgs, client: &Client, output: &Output) -> Res
         Some(at) => format!("good until {}", utc_time(at)),
         None => "good until it is revoked".to_owned(),
     };
+    if let Some(warning) = ends_earlier(args, token.expires_at_ms) {
+        output.note(&format!("warning: {warning}"));
+    }
     output.note(&format!("{until}; it is shown only once:"));
     output.line(&token.token);
     Ok(())
+}
+
+/// A token makes none that is good for longer than itself.
+fn ends_earlier(args: &TokenCreateArgs, ends_at: Option<TimestampMs>) -> Option<String> {
+    let asked = match args.no_expiry {
+        true => None,
+        false => Some(TimestampMs::now().plus(args.ttl)),
+    };
+    let is_shorter = match (ends_at, asked) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(ends_at), Some(asked)) => ends_at.plus(SAME_END_WITHIN) < asked,
+    };
+    let why = "the new token ends when the one does with which you are signed in, since a token makes none that is good for longer; for another one, sign in on the farm's page and make it there";
+    is_shorter.then(|| why.to_owned())
 }
 
 async fn revoke(text: &str, client: &Client, output: &Output) -> Result<(), CliError> {
@@ -90,4 +114,25 @@ async fn revoke(text: &str, client: &Client, output: &Output) -> Result<(), CliE
         &format!("the token {} ({}) is revoked", token.name, token.id),
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_ends_before_it_should_is_warned_of() {
+        let args = |no_expiry| TokenCreateArgs {
+            name: "ci".to_owned(),
+            scopes: Vec::new(),
+            ttl: Duration::from_secs(90 * 24 * 3600),
+            no_expiry,
+        };
+        let soon = Some(TimestampMs::now().plus(Duration::from_secs(3600)));
+        let as_asked = Some(TimestampMs::now().plus(args(false).ttl));
+        assert!(ends_earlier(&args(true), soon).is_some());
+        assert!(ends_earlier(&args(false), soon).is_some());
+        assert!(ends_earlier(&args(false), as_asked).is_none());
+        assert!(ends_earlier(&args(true), None).is_none());
+    }
 }

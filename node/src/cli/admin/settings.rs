@@ -4,10 +4,9 @@ use jiggablend_raft::Registration;
 use serde_json::{Map, Value, json};
 
 use super::quota;
-use super::users::role_name;
 use crate::cli::CliError;
 use crate::cli::api_types::{Settings, role_word};
-use crate::cli::args::{Group, RegistrationArg, SettingsCommand, SettingsSetArgs};
+use crate::cli::args::{DefaultRoleArg, Group, RegistrationArg, SettingsCommand, SettingsSetArgs};
 use crate::cli::client::Client;
 use crate::cli::output::{Output, bytes};
 
@@ -44,6 +43,10 @@ fn changes(args: &SettingsSetArgs, before: &Settings) -> Map<String, Value> {
         RegistrationArg::Invitation => "invitation",
         RegistrationArg::Closed => "closed",
     });
+    let default_role = args.default_role.map(|role| match role {
+        DefaultRoleArg::Member => "member",
+        DefaultRoleArg::Viewer => "viewer",
+    });
     let public_url = args.public_url.as_deref().map(|url| match url {
         "none" => Value::Null,
         url => json!(url),
@@ -52,10 +55,7 @@ fn changes(args: &SettingsSetArgs, before: &Settings) -> Map<String, Value> {
     let named = [
         ("farm_name", args.farm_name.as_ref().map(|name| json!(name))),
         ("registration", registration.map(|who| json!(who))),
-        (
-            "default_role",
-            args.default_role.map(|role| json!(role_name(role))),
-        ),
+        ("default_role", default_role.map(|role| json!(role))),
         ("public_url", public_url),
         (
             "webhooks_to_private_addresses",

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::ClientOptions;
-use super::user::{QuotaOptions, RoleArg};
+use super::user::QuotaOptions;
 
 #[derive(Debug, Subcommand)]
 pub enum SettingsCommand {
@@ -25,6 +25,13 @@ pub enum RegistrationArg {
     Closed,
 }
 
+/// The role of those who make an account of their own: nobody is an admin by that alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DefaultRoleArg {
+    Member,
+    Viewer,
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct SettingsSetArgs {
     /// The farm's name
@@ -35,7 +42,7 @@ pub struct SettingsSetArgs {
     pub registration: Option<RegistrationArg>,
     /// The role of those who do
     #[arg(long, value_name = "ROLE")]
-    pub default_role: Option<RoleArg>,
+    pub default_role: Option<DefaultRoleArg>,
     /// Where people reach the farm's page, for links; `none` takes each node's own address
     #[arg(long, value_name = "ADDRESS")]
     pub public_url: Option<String>,

@@ -144,7 +144,7 @@ pub struct ClientOptions {
 }
 
 /// How secrets may travel.
-#[derive(Debug, Clone, Copy, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct WayOptions {
     /// Send passwords and tokens over plain http beyond private networks too
     #[arg(
@@ -154,6 +154,9 @@ pub struct WayOptions {
         global = true
     )]
     pub insecure: bool,
+    /// Believe the certificates of this CA too, or this self-signed one: a PEM file. `login` keeps it
+    #[arg(long, value_name = "FILE", env = "JIGGABLEND_CA", global = true)]
+    pub ca: Option<PathBuf>,
 }
 
 #[cfg(test)]

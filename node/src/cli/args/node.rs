@@ -73,6 +73,9 @@ pub struct NodeJoinArgs {
         hide_env_values = true
     )]
     pub token: Option<String>,
+    /// With --http: believe the certificates of this CA too, or this self-signed one: a PEM file
+    #[arg(long, value_name = "FILE", env = "JIGGABLEND_CA")]
+    pub ca: Option<PathBuf>,
     #[command(flatten)]
     pub options: NodeOptions,
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use reqwest::{RequestBuilder, Response, StatusCode};
 
+use super::certificates::complaint;
 use super::way;
 use crate::cli::CliError;
 use crate::cli::api_types::Problem;
@@ -42,7 +43,16 @@ impl AttemptError {
     pub fn lost(url: &str, error: &reqwest::Error) -> Self {
         match way::not_near(error) {
             Some(not_near) => Self::Final(in_the_open(url, not_near)),
-            None => Self::elsewhere(url, innermost(error)),
+            None => match complaint(&innermost(error)) {
+                None => Self::elsewhere(url, innermost(error)),
+                Some(reason) => Self::Elsewhere {
+                    error: CliError::Certificate {
+                        url: url.to_owned(),
+                        reason,
+                    },
+                    progressed: false,
+                },
+            },
         }
     }
 }

@@ -2,6 +2,7 @@
 //! no leader, to the next, until one answers or patience is over.
 
 mod answer;
+mod certificates;
 mod way;
 
 use std::cell::Cell;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use answer::{AttemptError, good_answer, send, whole_body};
+pub use certificates::{complaint, read_ca, roots};
 use way::{NearOnly, Way};
 
 use super::CliError;
@@ -70,8 +72,8 @@ enum WayRule {
 }
 
 impl WayRule {
-    fn new(has_secrets: bool, options: WayOptions, named: &[String]) -> Self {
-        if !has_secrets || options.insecure {
+    fn new(has_secrets: bool, is_insecure: bool, named: &[String]) -> Self {
+        if !has_secrets || is_insecure {
             Self::Any
         } else if named.iter().all(|url| Way::to(url) == Way::Sealed) {
             Self::Sealed
@@ -136,25 +138,29 @@ impl Client {
     ) -> Result<Self, CliError> {
         let target = Target::of(options, whose)?;
         let has_secrets = target.token.is_some();
-        Self::new(target, has_secrets, options.way, output)
+        Self::new(target, has_secrets, &options.way, output)
     }
 
     /// `has_secrets`: passwords or tokens are sent, in whatever place.
     pub fn new(
         target: Target,
         has_secrets: bool,
-        way_options: WayOptions,
+        way_options: &WayOptions,
         output: &Output,
     ) -> Result<Self, CliError> {
-        let way = WayRule::new(has_secrets, way_options, &target.urls);
+        let way = WayRule::new(has_secrets, way_options.insecure, &target.urls);
         if let Some(url) = target.urls.iter().find(|url| !way.allows(url)) {
             return Err(in_the_open(url, "it is no address of a private network"));
         }
+        let ca = match &way_options.ca {
+            Some(path) => Some(read_ca(path)?),
+            None => target.ca,
+        };
         let known = target.addresses.read();
         let known = known.into_iter().filter(|url| way.allows(url)).collect();
         Ok(Self {
-            https: http_client(WayRule::Any)?,
-            http: http_client(way)?,
+            https: http_client(WayRule::Any, ca.as_deref())?,
+            http: http_client(way, None)?,
             token: target.token,
             by: target.by,
             peers: Mutex::new(Peers::new(target.urls, known)),
@@ -397,6 +403,8 @@ impl Client {
         loop {
             let round = self.peers().order().to_vec();
             let mut last_error = None;
+            // No waiting makes a certificate a better one.
+            let mut is_hopeless = !self.has_answered.load(Ordering::Relaxed);
             for url in &round {
                 match attempt(url).await {
                     Ok(answer) => {
@@ -409,6 +417,7 @@ impl Client {
                     Err(AttemptError::Elsewhere { error, progressed }) => {
                         self.has_learned.store(false, Ordering::Relaxed);
                         self.peers().failed(url);
+                        is_hopeless &= matches!(error, CliError::Certificate { .. });
                         if matches!(error, CliError::Problem(_)) {
                             self.has_answered.store(true, Ordering::Relaxed);
                         }
@@ -428,7 +437,7 @@ impl Client {
             let waited = failing_since
                 .map(|since| since.elapsed())
                 .unwrap_or_default();
-            if waited + backoff > self.patience() {
+            if is_hopeless || waited + backoff > self.patience() {
                 return Err(gave_up(round, error));
             }
             if waited > QUIET && !said_so {
@@ -495,7 +504,11 @@ impl Client {
 }
 
 /// `way`: what it may connect to.
-fn http_client(way: WayRule) -> Result<reqwest::Client, CliError> {
+/// `ca`: whose certificates it believes too.
+fn http_client(way: WayRule, ca: Option<&str>) -> Result<reqwest::Client, CliError> {
+    let cannot = |error: reqwest::Error| {
+        CliError::Refused(format!("cannot set up HTTP: {}", innermost(&error)))
+    };
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         // The token goes to nodes of the farm, never where an answer points.
@@ -505,9 +518,10 @@ fn http_client(way: WayRule) -> Result<reqwest::Client, CliError> {
         // A proxy would see the secret, and would find the address itself.
         builder = builder.dns_resolver(NearOnly).no_proxy();
     }
-    builder
-        .build()
-        .map_err(|error| CliError::Refused(format!("cannot set up HTTP: {}", innermost(&error))))
+    if let Some(ca) = ca {
+        builder = builder.tls_certs_merge(roots(ca).map_err(cannot)?);
+    }
+    builder.build().map_err(cannot)
 }
 
 /// What is said when patience is over.
@@ -523,7 +537,7 @@ mod tests {
     use super::*;
 
     fn rule(has_secrets: bool, insecure: bool, named: &str) -> WayRule {
-        WayRule::new(has_secrets, WayOptions { insecure }, &[named.to_owned()])
+        WayRule::new(has_secrets, insecure, &[named.to_owned()])
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! `job submit`: checks the scene file, makes the job, hands the file over.
 
 use jiggablend_raft::{FileKind, JobId};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::upload::{Scene, upload};
 use super::{download, path_of, watch};
 use crate::cli::CliError;
+use crate::cli::api_types::Job;
 use crate::cli::args::JobSubmitArgs;
 use crate::cli::client::Client;
 use crate::cli::output::Output;
@@ -40,7 +40,6 @@ pub async fn run(args: &JobSubmitArgs, client: &Client, output: &Output) -> Resu
     ended
 }
 
-/// Makes the job; answers the id that the farm has given it.
 async fn create(
     args: &JobSubmitArgs,
     scene: &Scene<'_>,
@@ -52,13 +51,8 @@ async fn create(
     if let Some(frames) = &args.frames {
         body["frames"] = json!(frames);
     }
-    let made: Created = client.create("/api/jobs", &body).await?;
-    Ok(made.id)
-}
-
-#[derive(Deserialize)]
-struct Created {
-    id: JobId,
+    let made: Job = client.create("/api/jobs", &body).await?;
+    Ok(made.summary.id)
 }
 
 /// The job's id and its page. With `--json`, the job; where it is waited for, the watch shows it.

@@ -59,6 +59,10 @@ async fn follow(
             Event::Changes(changes) => {
                 let mut nodes_changed = false;
                 for change in changes {
+                    if change.job_gone == Some(job) {
+                        let why = format!("job {job} is shared with you no longer");
+                        return Err(CliError::Refused(why));
+                    }
                     if let Some(task) = change.task.filter(|task| task.job == job) {
                         watcher.tell(view.hear_task(task.task));
                     }

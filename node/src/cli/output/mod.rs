@@ -225,7 +225,7 @@ pub fn age(then: TimestampMs) -> String {
 pub fn good_until(end: Option<TimestampMs>) -> String {
     let now = TimestampMs::now();
     match end {
-        None => "revoked".to_owned(),
+        None => "without end".to_owned(),
         Some(end) if end <= now => "over".to_owned(),
         Some(end) => short_duration(since(now, end)),
     }

@@ -51,10 +51,11 @@ struct Attempt {
 }
 
 impl Deliveries {
-    pub(in crate::leader) fn new(log: JobLog) -> reqwest::Result<Self> {
+    /// `to_this_machine`: it may reach what runs on the nodes themselves, for tests.
+    pub(in crate::leader) fn new(log: JobLog, to_this_machine: bool) -> reqwest::Result<Self> {
         Ok(Self {
             log,
-            post: Post::new()?,
+            post: Post::new(to_this_machine)?,
             under_way: BTreeMap::new(),
             ended: JoinSet::new(),
         })
@@ -171,6 +172,7 @@ async fn attempt_and_tell(log: &JobLog, post: &Post, attempt: Attempt) {
                 delivery,
                 attempt: number,
                 error: error.to_string(),
+                status: error.status(),
                 retry_at: retry_after.map(|after| TimestampMs::now().plus(after)),
             }
         }
@@ -188,7 +190,7 @@ fn retry_after(error: &PostError, attempt: u32) -> Option<Duration> {
         PostError::Gone | PostError::NotAnAddress(_) => None,
         PostError::Private(_)
         | PostError::NoPublicAddress(_)
-        | PostError::Refused { .. }
+        | PostError::Refused(_)
         | PostError::Unreachable(_) => RETRY_AFTER.get(attempt.checked_sub(1)? as usize).copied(),
     }
 }

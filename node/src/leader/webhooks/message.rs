@@ -257,6 +257,7 @@ mod tests {
             next_at: TimestampMs(1),
             outcome: None,
             last_error: None,
+            last_status: None,
         };
         let message = message(&state, &webhook, &delivery);
         assert_eq!(message.id, format!("msg_{}_7", webhook.id));

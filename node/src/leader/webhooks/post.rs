@@ -5,56 +5,74 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiggablend_raft::TimestampMs;
-use jiggablend_web::is_public_address;
+use jiggablend_web::WebhookReach;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, StatusCode, Url};
 
 use super::message::Message;
 use super::signature::signature;
 
 /// From the first byte to the end of the answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Of an answer that refuses, so much is read, to show what it says.
-const MAX_ANSWER_BYTES: usize = 4 << 10;
-const MAX_ANSWER_CHARS: usize = 120;
 
 /// Why a message did not arrive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PostError {
     #[error("'{0}' is no http or https address")]
     NotAnAddress(String),
+    /// Whatever a name leads to is not said: that is not everybody's to know.
     #[error(
-        "{0} is in a private network; an admin may allow that in the farm's settings (webhooks_to_private_addresses)"
+        "{0} is no public host; an admin may let webhooks into private networks in the farm's settings (webhooks_to_private_addresses), but never to the nodes themselves"
     )]
     Private(String),
     /// The same for a name that leads into a private network and for one that leads nowhere: what
     /// names there are inside is not the webhook's owner's business.
     #[error(
-        "'{0}' leads to no public address; an admin may allow private ones in the farm's settings (webhooks_to_private_addresses)"
+        "'{0}' leads to no public address; an admin may let webhooks into private networks in the farm's settings (webhooks_to_private_addresses), but never to the nodes themselves"
     )]
     NoPublicAddress(String),
     /// It says itself that nobody wants to hear any more.
     #[error("the receiver is gone (410)")]
     Gone,
-    #[error("the answer was {status}: {text}")]
-    Refused { status: u16, text: String },
+    /// What else the answer says stays with the receiver: it may be of some other service there.
+    #[error("the answer was {0}")]
+    Refused(u16),
     #[error("{0}")]
     Unreachable(String),
+}
+
+impl PostError {
+    /// The HTTP status of the answer, where there was one.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Gone => Some(StatusCode::GONE.as_u16()),
+            Self::Refused(status) => Some(*status),
+            Self::NotAnAddress(_)
+            | Self::Private(_)
+            | Self::NoPublicAddress(_)
+            | Self::Unreachable(_) => None,
+        }
+    }
 }
 
 /// The clients that send. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Post {
     to_public: Client,
-    to_all: Client,
+    to_private: Client,
+    /// What the farm's settings let it reach beyond public hosts.
+    beyond: WebhookReach,
 }
 
 impl Post {
-    pub(super) fn new() -> reqwest::Result<Self> {
+    /// `to_this_machine`: this node's own option, for tests.
+    pub(super) fn new(to_this_machine: bool) -> reqwest::Result<Self> {
+        let beyond = WebhookReach::beyond_public(to_this_machine);
         Ok(Self {
-            to_public: client(true)?,
-            to_all: client(false)?,
+            to_public: client(WebhookReach::Public)?,
+            to_private: client(beyond)?,
+            beyond,
         })
     }
 
@@ -66,11 +84,11 @@ impl Post {
         message: &Message,
         may_be_private: bool,
     ) -> Result<u16, PostError> {
-        let url = checked_url(url, may_be_private)?;
-        let client = match may_be_private {
-            true => &self.to_all,
-            false => &self.to_public,
+        let (client, reach) = match may_be_private {
+            true => (&self.to_private, self.beyond),
+            false => (&self.to_public, WebhookReach::Public),
         };
+        let url = checked_url(url, reach)?;
         let seconds = TimestampMs::now().0 / 1000;
         let request = client
             .post(url)
@@ -93,26 +111,23 @@ impl Post {
         if status == StatusCode::GONE {
             return Err(PostError::Gone);
         }
-        Err(PostError::Refused {
-            status: status.as_u16(),
-            text: beginning(response).await,
-        })
+        Err(PostError::Refused(status.as_u16()))
     }
 }
 
-fn client(only_public: bool) -> reqwest::Result<Client> {
+fn client(reach: WebhookReach) -> reqwest::Result<Client> {
     Client::builder()
         .timeout(TIMEOUT)
         .redirect(Policy::none())
         // A proxy would resolve the name anew, and look at nothing.
         .no_proxy()
         .user_agent(concat!("jiggablend/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(Arc::new(Resolver { only_public }))
+        .dns_resolver(Arc::new(Resolver { reach }))
         .build()
 }
 
 /// Names are checked when they are resolved; an address that is no name is checked here.
-fn checked_url(url: &str, may_be_private: bool) -> Result<Url, PostError> {
+fn checked_url(url: &str, reach: WebhookReach) -> Result<Url, PostError> {
     let parsed = Url::parse(url)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https"))
@@ -120,7 +135,7 @@ fn checked_url(url: &str, may_be_private: bool) -> Result<Url, PostError> {
     let host = parsed.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let address: Option<IpAddr> = bare.parse().ok();
-    if address.is_some_and(|address| !may_be_private && !is_public_address(address)) {
+    if address.is_some_and(|address| !reach.allows(address)) {
         return Err(PostError::Private(host.to_owned()));
     }
     Ok(parsed)
@@ -129,42 +144,28 @@ fn checked_url(url: &str, may_be_private: bool) -> Result<Url, PostError> {
 /// Resolves names, and leaves out what a webhook must not reach. What is left is what is connected
 /// to: a name that changes its mind in between gains nothing.
 struct Resolver {
-    only_public: bool,
+    reach: WebhookReach,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let only_public = self.only_public;
+        let reach = self.reach;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            if !only_public {
+            if reach == WebhookReach::ThisMachine {
                 return Ok(Box::new(found?.collect::<Vec<_>>().into_iter()) as Addrs);
             }
-            let public: Vec<SocketAddr> = found
+            let allowed: Vec<SocketAddr> = found
                 .into_iter()
                 .flatten()
-                .filter(|address| is_public_address(address.ip()))
+                .filter(|address| reach.allows(address.ip()))
                 .collect();
-            if public.is_empty() {
+            if allowed.is_empty() {
                 return Err(PostError::NoPublicAddress(name.as_str().to_owned()).into());
             }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
-}
-
-/// What an answer says first, in one line.
-async fn beginning(mut response: Response) -> String {
-    let mut bytes = Vec::new();
-    while bytes.len() < MAX_ANSWER_BYTES {
-        match response.chunk().await {
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) | Err(_) => break,
-        }
-    }
-    let text = String::from_utf8_lossy(&bytes);
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(MAX_ANSWER_CHARS).collect()
 }
 
 /// The cause that says most: what is around it repeats the address.
@@ -185,7 +186,9 @@ mod tests {
         let inside = "localhost";
         let nowhere = "no-such-host.invalid";
         let said = async |name: &str| {
-            let resolver = Resolver { only_public: true };
+            let resolver = Resolver {
+                reach: WebhookReach::Public,
+            };
             let name: Name = name.parse().expect("it is a name");
             let resolved = resolver.resolve(name).await;
             resolved.err().map(|error| error.to_string())
@@ -212,14 +215,17 @@ mod tests {
             "http://169.254.169.254/latest/meta-data",
         ];
         for url in refused {
-            let checked = checked_url(url, false);
+            let checked = checked_url(url, WebhookReach::Public);
             assert!(matches!(checked, Err(PostError::Private(_))), "{url}");
-            assert!(checked_url(url, true).is_ok(), "{url}");
+            let is_own = !url.contains("10.0.0.3");
+            let checked = checked_url(url, WebhookReach::PrivateNetworks);
+            assert_eq!(checked.is_err(), is_own, "{url}");
+            assert!(checked_url(url, WebhookReach::ThisMachine).is_ok(), "{url}");
         }
         for url in ["file:///etc/passwd", "gopher://x/", "no address"] {
-            let checked = checked_url(url, true);
+            let checked = checked_url(url, WebhookReach::ThisMachine);
             assert!(matches!(checked, Err(PostError::NotAnAddress(_))), "{url}");
         }
-        assert!(checked_url("https://203.0.114.7/hook", false).is_ok());
+        assert!(checked_url("https://203.0.114.7/hook", WebhookReach::Public).is_ok());
     }
 }

@@ -62,6 +62,8 @@ fn a_job_is_shared_with_others_than_its_owner_until_it_is_not() {
         user: user_id(2),
     };
     farm.tell(unshare).unwrap();
+    let told = Change::Unshared(job_id(5), user_id(2));
+    assert!(farm.changes.contains(&told));
     assert_eq!(farm.state.jobs_shared_with(user_id(2), None).count(), 0);
 }
 

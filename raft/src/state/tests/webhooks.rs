@@ -95,13 +95,15 @@ fn a_delivery_is_tried_until_it_is_done_or_given_up() {
     let fail = |attempt, retry_at: Option<u64>| Action::DeliveryFailed {
         delivery: id,
         attempt,
-        error: "connection refused".into(),
+        error: "the answer was 500".into(),
+        status: Some(500),
         retry_at: retry_at.map(TimestampMs),
     };
     farm.tell(fail(1, Some(9_000))).unwrap();
     farm.tell(fail(1, None)).unwrap(); // told again, by whoever led before
     let delivery = &farm.state.deliveries[&id];
     assert_eq!((delivery.attempts, delivery.outcome.as_ref()), (1, None));
+    assert_eq!(delivery.last_status, Some(500));
     assert_eq!(farm.state.next_delivery_at(), Some(TimestampMs(9_000)));
     assert_eq!(farm.state.due_deliveries(TimestampMs(8_999)).count(), 0);
     assert_eq!(farm.state.webhooks[&hook_id(10)].failures, 1);

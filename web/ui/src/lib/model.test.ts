@@ -28,6 +28,14 @@ describe("the model", () => {
     expect(reduce(opened(), [change, change])).toEqual(reduce(opened(), [change]));
   });
 
+  it("takes a job out that one may see no longer, and what is open of it", () => {
+    const gone: Message = { kind: "changes", changes: [{ job_gone: "a" }, { job_gone: "never-seen" }] };
+    const model = reduce(opened(), [gone]);
+    expect(model.jobs.has("a")).toBe(false);
+    expect(model.details.get("a")?.status).toBe("unreadable");
+    expect(model.details.has("never-seen")).toBe(false);
+  });
+
   it("leaves the model before as it was", () => {
     const before = opened();
     reduce(before, [taskChange("a", aTask(0, { state: "done" })), { kind: "changes", changes: [{ job: aJob("b") }] }]);

@@ -168,6 +168,7 @@ function nodesRead(draft: Draft, nodes: readonly FarmNode[]): void {
 
 function changed(draft: Draft, change: Change): void {
   if (change.job) jobChanged(draft, change.job);
+  if (change.job_gone) jobGone(draft, change.job_gone);
   if (change.task) taskChanged(draft, change.task.job, change.task);
   if (change.file) fileChanged(draft, change.file);
   if (change.node) draft.nodes().set(change.node.id, change.node);
@@ -186,6 +187,16 @@ function jobChanged(draft: Draft, job: JobSummary): void {
     stale: detail.stale || facts_may_be_new,
     meanwhile: detail.meanwhile && { ...detail.meanwhile, summary: true },
   });
+}
+
+function jobGone(draft: Draft, id: string): void {
+  if (draft.model.jobs.has(id)) draft.jobs().delete(id);
+  if (draft.model.details.has(id)) {
+    draft.details().set(id, { ...BLANK, status: "unreadable", why: "This job is shared with you no longer." });
+  }
+  for (const key of draft.model.progress.keys()) {
+    if (key.startsWith(taskKey(id, 0).slice(0, -1))) draft.progress().delete(key);
+  }
 }
 
 function taskChanged(draft: Draft, job: string, task: Task): void {

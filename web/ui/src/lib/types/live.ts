@@ -16,6 +16,8 @@ export interface TaskProgress {
 /** One thing that a log entry changed: a full object, so that applying it twice does no harm. */
 export interface Change {
   job?: JobSummary;
+  /** A job that one may see no longer. */
+  job_gone?: string;
   task?: Task & { job: string };
   file?: StoredFile;
   node?: FarmNode;
