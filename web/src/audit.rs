@@ -96,7 +96,7 @@ fn id_of(actor: Actor) -> String {
     }
 }
 
-/// The audit log: the newest 100,000 changes are kept.
+/// The audit log, of 100,000 changes; then the oldest of whoever has the most goes.
 #[utoipa::path(
     get, path = "/api/audit", tag = "audit", params(AuditQuery),
     responses((status = 200, body = AuditPage)),
