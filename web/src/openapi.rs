@@ -6,7 +6,8 @@ use axum::extract::Path;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
-use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn};
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
 };
@@ -134,6 +135,16 @@ fn operation_of(route: &Route) -> Operation {
         let nothing = Vec::<String>::new;
         let requirement = |scheme: &&str| SecurityRequirement::new(*scheme, nothing());
         operation.security = Some(schemes.iter().map(requirement).collect());
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        // A header that may be left out is none that may be null.
+        if let RefOr::T(parameter) = parameter
+            && parameter.parameter_in == ParameterIn::Header
+            && let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
+            && let SchemaType::Array(types) = &mut object.schema_type
+        {
+            types.retain(|of| *of != Type::Null);
+        }
     }
     // Handlers of different modules may have one name; ids must not.
     let tag = operation.tags.as_deref().and_then(<[_]>::first);

@@ -30,6 +30,9 @@ const TICKS_BETWEEN_SIGNS_OF_LIFE: u32 = 4;
 /// Nodes that are kept waiting while this node becomes the leader.
 const MAX_EARLY_ARRIVALS: usize = 1024;
 
+/// Members still talk so long to a node that was removed, so that it learns of it from the log.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
+
 /// The group is looked at again after so many ticks, for nodes that were slow to catch up.
 const TICKS_BETWEEN_GROUP_CHECKS: u32 = 8;
 
@@ -237,6 +240,10 @@ impl Reign {
         let Hello {
             node, condition, ..
         } = arrival.hello.clone();
+        let is_removed = |state: &State| state.nodes.get(&node).is_some_and(|node| node.removed);
+        if self.log.read(is_removed) {
+            return;
+        }
         debug!(%node, holding = condition.holding.len(), "a node is linked");
         self.next_session += 1;
         let id = SessionId(self.next_session);
@@ -456,8 +463,13 @@ impl Reign {
             return;
         };
         self.group_changes = true;
+        let leaves = |node| !next.voters.contains(node) && !next.standbys.contains(node);
+        let somebody_leaves = now.voters.iter().chain(&now.standbys).any(leaves);
         let (log, ended) = (self.log.clone(), self.proposals.0.clone());
         tokio::spawn(async move {
+            if somebody_leaves {
+                tokio::time::sleep(FAREWELL).await;
+            }
             info!(voters = ?next.voters, standbys = ?next.standbys, "changing the Raft group");
             if let Err(error) = log.set_group(next.voters, next.standbys).await {
                 warn!("{error}");

@@ -13,7 +13,7 @@ mod scheduler;
 mod session;
 mod webhooks;
 
-pub(crate) use duties::Duties;
+pub(crate) use duties::{Duties, FAREWELL};
 use group::plan_group;
 use scheduler::Scheduler;
 use webhooks::Deliveries;

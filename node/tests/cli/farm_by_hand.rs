@@ -242,7 +242,7 @@ fn a_job_is_uploaded_found_shared_and_taken_back() {
 
     let show = ["job", "show", &job];
     bob.run_without_data(&show).expect_code(1);
-    let share = ["job", "share", &job, "bob@example.org"];
+    let share = ["job", "share", &job, "bob"];
     ada.run_without_data(&share).expect_code(0);
     bob.run_without_data(&show).expect_code(0);
     let cancel = ["job", "cancel", &job];

@@ -134,7 +134,7 @@ fn a_wrong_token_says_what_to_do_and_is_not_shown() {
 #[test]
 fn a_machine_without_a_node_says_how_to_get_one() {
     let said = Machine::without_node().run(&["job", "list"]).expect_code(1);
-    assert!(said.stderr.contains("endpoint.json"), "{said:#?}");
+    assert!(said.stderr.contains("no node was started in"), "{said:#?}");
     assert!(said.stderr.contains("jiggablend node start"), "{said:#?}");
 }
 

@@ -163,7 +163,11 @@ impl Story {
 
     pub(super) fn sign_in(&mut self, state: &State) -> Action {
         let started = self.any(state.sign_ins.keys().copied());
-        let device = self.any(state.device_sign_ins.keys().copied());
+        // Those that somebody approved come first: they go soon.
+        let approved = |device: &&DeviceSignIn| matches!(device.answer, DeviceAnswer::Approved(_));
+        let devices = state.device_sign_ins.values();
+        let device = devices.clone().find(approved).map(|device| device.device);
+        let device = device.or_else(|| self.any(devices.map(|device| device.device)));
         let codes: Vec<_> = state.device_sign_ins.values().collect();
         let user_code = codes
             .choose(&mut self.random)

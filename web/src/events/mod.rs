@@ -100,15 +100,17 @@ fn after(headers: &HeaderMap, query: Option<&str>) -> Result<Option<u64>, Proble
     let header = headers
         .get(LAST_EVENT_ID)
         .map(|value| value.to_str().unwrap_or("?"));
-    let Some(text) = header.or(query).filter(|text| !text.is_empty()) else {
-        return Ok(None);
+    let id_of = |text: &str| match text {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            Problem::new(
+                ProblemKind::InvalidRequest,
+                "Last-Event-ID and after must be the id of an event, a whole number",
+            )
+        }),
     };
-    text.parse().map(Some).map_err(|_| {
-        Problem::new(
-            ProblemKind::InvalidRequest,
-            "Last-Event-ID and after must be the id of an event, a whole number",
-        )
-    })
+    let after = query.map_or(Ok(None), id_of)?;
+    header.map_or(Ok(after), id_of)
 }
 
 #[cfg(test)]
@@ -126,5 +128,10 @@ mod tests {
         assert_eq!(after(&headers, Some("7")).unwrap(), Some(9));
         headers.insert(LAST_EVENT_ID, HeaderValue::from_static("-9"));
         assert!(after(&headers, Some("7")).is_err());
+        headers.insert(LAST_EVENT_ID, HeaderValue::from_static("9"));
+        assert!(
+            after(&headers, Some("seven")).is_err(),
+            "nothing is let pass"
+        );
     }
 }
