@@ -163,12 +163,14 @@ impl Story {
 
     pub(super) fn sign_in(&mut self, state: &State) -> Action {
         let started = self.any(state.sign_ins.keys().copied());
-        // Those that somebody approved come first: they go soon.
-        let approved = |device: &&DeviceSignIn| matches!(device.answer, DeviceAnswer::Approved(_));
-        let devices = state.device_sign_ins.values();
-        let device = devices.clone().find(approved).map(|device| device.device);
-        let device = device.or_else(|| self.any(devices.map(|device| device.device)));
-        let codes: Vec<_> = state.device_sign_ins.values().collect();
+        let live = |device: &&DeviceSignIn| device.expires_at.0 > self.at;
+        let codes: Vec<_> = state.device_sign_ins.values().filter(live).collect();
+        let approved = |device: &&&DeviceSignIn| matches!(device.answer, DeviceAnswer::Approved(_));
+        let approved = codes.iter().find(approved).map(|device| device.device);
+        if let Some(device) = approved.filter(|_| self.chance(50)) {
+            return Action::DeviceSignInFinished { device };
+        }
+        let device = self.any(state.device_sign_ins.keys().copied());
         let user_code = codes
             .choose(&mut self.random)
             .map_or("nobody's".to_owned(), |known| known.user_code.clone());

@@ -11,7 +11,7 @@ use jiggablend_raft::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::shared::{invalid, one_line};
+use super::shared::{checked_name, invalid};
 use crate::access::Caller;
 use crate::app::App;
 use crate::json::ApiJson;
@@ -171,12 +171,7 @@ pub(crate) async fn create_token(
     key: IdempotencyKey,
     ApiJson(new): ApiJson<NewToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
-    let name = one_line(&new.name, MAX_NAME_CHARS);
-    if name.is_empty() {
-        return Err(invalid(
-            "name is empty; say what the token is for".to_owned(),
-        ));
-    }
+    let name = checked_name(&new.name, "say what the token is for", MAX_NAME_CHARS)?;
     let ttl_seconds = new.ttl_seconds.unwrap_or(DEFAULT_TTL_SECONDS);
     if !TTL_SECONDS.contains(&ttl_seconds) {
         return Err(invalid(format!(

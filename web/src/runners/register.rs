@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::caller::CREDENTIAL_PREFIX;
 use super::facts::Facts;
-use super::shared::{HEARTBEAT_SECONDS, LEASE_SECONDS, invalid, one_line};
+use super::shared::{HEARTBEAT_SECONDS, LEASE_SECONDS, checked_name, invalid};
 use crate::app::App;
 use crate::auth::{Door, Try};
 use crate::connections::Connection;
@@ -65,12 +65,11 @@ pub(crate) async fn register(
     let address = connection.address;
     let tries = [Try::from_address(&app, Door::Runner, address)?];
     app.attempt(&tries).await?;
-    let name = one_line(&registration.name, MAX_NAME_CHARS);
-    if name.is_empty() {
-        return Err(invalid(
-            "name is empty; call the runner something".to_owned(),
-        ));
-    }
+    let name = checked_name(
+        &registration.name,
+        "call the runner something",
+        MAX_NAME_CHARS,
+    )?;
     let (facts, version) = registration.facts.checked()?;
     let credential = credential(&app, &registration.token, headers.get(IDEMPOTENCY_KEY))?;
     let registered = Action::RunnerRegistered {

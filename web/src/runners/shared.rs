@@ -67,6 +67,20 @@ pub(super) fn invalid(detail: String) -> Problem {
     Problem::new(ProblemKind::InvalidRequest, detail)
 }
 
+/// A name that a client gave, on one line.
+pub(super) fn checked_name(name: &str, empty: &str, max_chars: usize) -> Result<String, Problem> {
+    let line = one_line(name, usize::MAX);
+    if line.is_empty() {
+        return Err(invalid(format!("name is empty; {empty}")));
+    }
+    if name.chars().count() > max_chars {
+        return Err(invalid(format!(
+            "name has more than {max_chars} characters"
+        )));
+    }
+    Ok(line)
+}
+
 /// What a stranger wrote, as one line of no more than `max_chars`.
 pub(super) fn one_line(text: &str, max_chars: usize) -> String {
     let printable = |character: char| match character.is_control() {
